@@ -1,0 +1,143 @@
+// A connected stream socket and its operations: receiving, sending, and the three ways to close.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "weir/net/write_queue.h"
+#include "weir/reactor/reactor.h"
+
+namespace weir::inline v1::net {
+
+class Channel;
+class NetPart;
+
+// What a channel tells. All calls but on_closed() come from the reactor, none from inside a call to
+// the channel.
+class ChannelOwner {
+ public:
+  // The connection stands, or cannot be made.
+  virtual void on_connected(std::error_code code) noexcept = 0;
+  virtual void on_received(Buffer bytes) noexcept = 0;
+  // The peer's FIN, once.
+  virtual void on_peer_ended() noexcept = 0;
+  virtual void on_sent(std::size_t bytes, bool drained) noexcept = 0;
+  // The connection is broken; `syscall` is "read" or "write".
+  virtual void on_broken(std::error_code code, const char* syscall) noexcept = 0;
+  // After close(): every operation has ended, the fd is closed, the channel is gone. Comes from
+  // within close() when nothing is in flight.
+  virtual void on_closed() noexcept = 0;
+  // A budget above the queue has run out and this channel holds the most.
+  virtual void on_over_budget(bool must_close) noexcept = 0;
+
+ protected:
+  ~ChannelOwner() = default;
+};
+
+// What is needed only while there is something to send; kept in NetPart for the next one.
+struct Output : ListNode {
+  struct Sending : SendOp {
+    explicit Sending(Done done) noexcept : SendOp(done) {}
+    Channel* channel = nullptr;
+  };
+
+  Output(const QueueLimits* limits, Op::Done done) noexcept : queue(limits), op(done) {}
+  WriteQueue queue;
+  Sending op;
+  std::array<iovec, weir::limits::kGatherPiecesMax> pieces;
+};
+
+enum class CloseMode : std::uint8_t {
+  finish,   // both directions have ended: cancel, wait, close
+  destroy,  // shutdown both ways if the connection is ours alone, cancel, wait, close
+  reset,    // no shutdown (the peer would read a clean end): SO_LINGER 0, cancel, wait, close
+};
+
+// Owned by the reactor: it outlives its owner until its last operation has ended. Invariants:
+//   - one input operation at a time: a receive, or a watch for hangups when nobody reads
+//   - one send at a time; bytes queued behind it are gathered when it has completed
+//   - the fd is closed only when no operation is in flight on it
+class Channel final : public Resident {
+ public:
+  // Takes over the fd. Null when memory is refused; the fd is the caller's then.
+  static Channel* create(NetPart& net, int fd, bool is_stream_ours, ChannelOwner& owner) noexcept;
+
+  int fd() const noexcept { return fd_; }
+
+  // Connects the fd; on_connected() follows. Nothing else may be asked of the channel before.
+  void connect(const Address& peer) noexcept;
+
+  // What to do about input from now on. A change takes effect when the operation in flight has
+  // ended; bytes that come before that are still delivered.
+  enum class Input : std::uint8_t { none, receive, watch };
+  void want(Input input) noexcept;
+
+  // Queueing never enters the kernel; flush() submits what is queued, unless a send is in flight.
+  WriteQueue::Push push(Buffer&& bytes, const QueueLimits& limits) noexcept;
+  WriteQueue::Push push_copy(std::string_view bytes, const QueueLimits& limits) noexcept;
+  void flush() noexcept;
+  std::size_t queued() const noexcept { return output_ == nullptr ? 0 : output_->queue.bytes(); }
+  bool needs_drain() const noexcept {
+    return output_ != nullptr && output_->queue.needs_drain();
+  }
+  bool sending() const noexcept { return output_ != nullptr && !output_->op.idle(); }
+
+  // Sends FIN. Precondition: nothing is queued.
+  void shutdown_write() noexcept;
+  // Bytes that the kernel holds and nobody has read.
+  bool has_unread() const noexcept;
+
+  // Ends everything and drops the queue; on_closed() follows.
+  void close(CloseMode mode) noexcept;
+  // The owner goes away: as close(), but tells nobody.
+  void abandon() noexcept override;
+  ChannelOwner* owner() const noexcept { return owner_; }
+  bool closing() const noexcept { return closing_; }
+
+ private:
+  friend class NetPart;
+  friend class Slab<Channel>;
+  struct Receiving : PollOp {
+    explicit Receiving(Channel& its_channel) noexcept
+        : PollOp(on_input), channel(its_channel) {
+      watch_hangup = true;
+    }
+    Channel& channel;
+  };
+
+  struct Connecting : ConnectOp {
+    explicit Connecting(Channel& its_channel) noexcept
+        : ConnectOp(on_connect), channel(its_channel) {}
+    Channel& channel;
+  };
+
+  Channel(NetPart& net, int fd, bool ours, ChannelOwner& owner) noexcept;
+  ~Channel() = default;
+  static void on_connect(Op& op, Completion& completion) noexcept;
+  static void on_input(Op& op, Completion& completion) noexcept;
+  static void on_send(Op& op, Completion& completion) noexcept;
+  void arm() noexcept;
+  void input_ended(std::int32_t result) noexcept;
+  void hangup_seen(Events events) noexcept;
+  void report_peer_ended() noexcept;
+  void send_ended(std::int32_t result) noexcept;
+  bool ensure_output(const QueueLimits& limits) noexcept;
+  WriteQueue::Push account(WriteQueue::Push pushed, std::size_t before) noexcept;
+  void drop_output() noexcept;
+  void finish_close_if_idle() noexcept;
+
+  NetPart& net_;
+  ChannelOwner* owner_;
+  Output* output_ = nullptr;
+  std::unique_ptr<Connecting> connecting_;  // until the connection stands
+  Receiving input_;
+  int fd_;
+  Input wanted_ = Input::none;
+  Input current_ = Input::none;
+  bool ours_ : 1;             // the connection is not shared with a duplicate elsewhere
+  bool peer_ended_ : 1 = false;  // told
+  bool closing_ : 1 = false;
+  bool in_callback_ : 1 = false;
+};
+
+}  // namespace weir::inline v1::net

@@ -1,0 +1,102 @@
+// Listeners of one event: any number, in the order of registration.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "weir/reactor/function.h"
+
+namespace weir::inline v1::net {
+
+// Names a listener for off(); unique in its event.
+enum class ListenerId : std::uint32_t { none = 0 };
+
+// Owner thread only. A listener added while the event is being emitted does not run for that
+// emission; one removed still does. The event may not be destroyed while it is being emitted.
+template <class... Arguments>
+class Event {
+ public:
+  using Listener = Function<void(Arguments...)>;
+
+  Event() noexcept = default;
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() {
+    while (first_ != nullptr) delete std::exchange(first_, first_->next);
+  }
+
+  bool empty() const noexcept { return live_ == 0; }
+
+  ListenerId add(Listener listener, bool once) {
+    Node* node = new Node{std::move(listener), nullptr, ++last_id_, once, kInUse};
+    (last_ == nullptr ? first_ : last_->next) = node;
+    last_ = node;
+    ++live_;
+    return ListenerId{node->id};
+  }
+
+  void remove(ListenerId id) noexcept {
+    for (Node* node = first_; node != nullptr; node = node->next) {
+      if (ListenerId{node->id} == id) drop(*node);
+    }
+    sweep();
+  }
+
+  // Calls every listener; `call` gets the listener and whether it is the last one to be called, and
+  // returns false to end the emission: the subject is gone.
+  template <class Call>
+  void emit_each(Call&& call) {
+    if (first_ == nullptr) return;
+    const std::uint32_t until = last_id_;
+    const std::uint64_t emission = ++emissions_;
+    std::uint32_t left = live_;
+    ++emitting_;
+    for (Node* node = first_; node != nullptr && node->id <= until; node = node->next) {
+      if (node->dropped_in < emission) continue;
+      if (node->once) drop(*node);
+      if (!call(node->listener, --left == 0)) break;
+    }
+    --emitting_;
+    sweep();
+  }
+
+ private:
+  struct Node {
+    Listener listener;
+    Node* next;
+    std::uint32_t id;
+    bool once;
+    std::uint64_t dropped_in;  // the emission during or after which it was removed
+  };
+  static constexpr std::uint64_t kInUse = UINT64_MAX;
+
+  void drop(Node& node) noexcept {
+    if (node.dropped_in != kInUse) return;
+    node.dropped_in = emissions_;
+    --live_;
+    dropped_any_ = true;
+  }
+
+  void sweep() noexcept {
+    if (emitting_ != 0 || !std::exchange(dropped_any_, false)) return;
+    last_ = nullptr;
+    for (Node** link = &first_; *link != nullptr;) {
+      if ((*link)->dropped_in != kInUse) {
+        delete std::exchange(*link, (*link)->next);
+      } else {
+        last_ = *link;
+        link = &(*link)->next;
+      }
+    }
+  }
+
+  Node* first_ = nullptr;
+  Node* last_ = nullptr;
+  std::uint32_t last_id_ = 0;
+  std::uint32_t live_ = 0;
+  std::uint32_t emitting_ = 0;
+  std::uint64_t emissions_ = 0;
+  bool dropped_any_ = false;
+};
+
+}  // namespace weir::inline v1::net

@@ -1,0 +1,34 @@
+// Every limit and default of net in one place, with its reason. Sizes are bytes.
+#pragma once
+
+#include <cstddef>
+
+namespace weir::inline v1::net::limits {
+
+// write() says `full` from here on; two full windows of the default socket buffers.
+inline constexpr std::size_t kHighWaterDefault = 64 * 1024;
+// 'drain' comes when this little is left. Empty, as in Node: the kernel's own buffer keeps the wire
+// busy meanwhile.
+inline constexpr std::size_t kLowWaterDefault = 0;
+// A later write that would pass this is refused whole.
+inline constexpr std::size_t kQueueBytesMaxDefault = std::size_t{16} << 20;
+
+// Queued bytes of all sockets of a reactor. Above it every write says `full` and the largest holder
+// is not read any more; above twice as much the largest holder is closed with ENOBUFS.
+inline constexpr std::size_t kReactorQueueBytesDefault = std::size_t{256} << 20;
+
+// Pieces that a write queue keeps in place; a longer one allocates.
+inline constexpr std::size_t kPiecesInPlace = 8;
+// From so many pieces on, small ones are gathered in blocks: a queue of single bytes must not cost
+// a piece for each.
+inline constexpr std::size_t kPiecesBeforeGathering = 16;
+inline constexpr std::size_t kGatheredBytesMax = 2 * 1024;
+inline constexpr std::size_t kGatherBlockBytes = 16 * 1024;
+
+// Write queues kept for reuse, so that steady traffic allocates nothing.
+inline constexpr std::size_t kSpareOutputsMax = 256;
+
+// Pending connections that the kernel keeps for a listener; it clamps to net.core.somaxconn.
+inline constexpr int kBacklogDefault = 511;
+
+}  // namespace weir::inline v1::net::limits

@@ -1,0 +1,62 @@
+// A listening socket and its accepting, through times without descriptors or memory.
+#pragma once
+
+#include <string>
+
+#include "weir/reactor/reactor.h"
+
+namespace weir::inline v1::net {
+
+// All calls but on_listener_closed() come from the reactor.
+class ListenerOwner {
+ public:
+  virtual void on_accepted(int fd) noexcept = 0;
+  // Accepting failed while a client waits; once for each burst. The listener goes on by itself.
+  virtual void on_accept_error(std::error_code code) noexcept = 0;
+  // After close(): the fd is closed, the listener is gone.
+  virtual void on_listener_closed() noexcept = 0;
+
+ protected:
+  ~ListenerOwner() = default;
+};
+
+// Owned by the reactor. Without descriptors (EMFILE, ENFILE) or memory it rests for kAcceptBackoff,
+// then waits for a client before it accepts again: it neither spins nor goes deaf.
+class Listener final : public Resident {
+ public:
+  // Takes over the fd. `path` is the file of a Unix socket that close() removes, or empty.
+  static Listener* create(Reactor& reactor, int fd, std::string path, ListenerOwner& owner);
+
+  int fd() const noexcept { return fd_; }
+  // Connections that the kernel has accepted meanwhile are closed. on_listener_closed() follows.
+  void close() noexcept;
+  void abandon() noexcept override;
+
+ private:
+  template <class Base>
+  struct Owned : Base {
+    Owned(Op::Done done, Listener& its_listener) noexcept : Base(done), listener(its_listener) {}
+    Listener& listener;
+  };
+
+  Listener(Reactor& reactor, int fd, std::string path, ListenerOwner& owner);
+  ~Listener() = default;
+  void accepted(const Completion& completion) noexcept;
+  void rest(std::error_code reason) noexcept;
+  void client_waits() noexcept;
+  void finish_close_if_idle() noexcept;
+
+  Reactor& reactor_;
+  ListenerOwner* owner_;
+  Owned<AcceptOp> accept_;
+  Owned<PollOp> poll_;  // after a rest: is there a client?
+  Timer rest_;
+  std::error_code reason_;
+  std::string path_;
+  int fd_;
+  bool told_ = false;  // the owner knows of the burst that is going on
+  bool closing_ = false;
+  bool in_callback_ = false;
+};
+
+}  // namespace weir::inline v1::net

@@ -1,0 +1,73 @@
+#include "weir/net/net_part.h"
+
+namespace weir::inline v1::net {
+
+NetPart::NetPart(Reactor& reactor) noexcept : reactor_(reactor), reaper_(*this) {}
+
+NetPart::~NetPart() {
+  reap();
+  while (!spare_.empty()) outputs_.destroy(&spare_.pop_front());
+}
+
+Output* NetPart::take_output(const QueueLimits& limits, Op::Done done) noexcept {
+  Output* output = nullptr;
+  if (!spare_.empty()) {
+    output = &spare_.pop_front();
+    --spare_count_;
+    output->queue.set_limits(&limits);
+  } else {
+    output = outputs_.create(&limits, done);
+    if (output == nullptr) return nullptr;
+  }
+  in_use_.push_back(*output);
+  return output;
+}
+
+void NetPart::give_back(Output& output) noexcept {
+  output.unlink();
+  if (!output.queue.empty()) unqueued(output.queue.bytes());
+  if (spare_count_ == limits::kSpareOutputsMax || !output.queue.empty()) {
+    outputs_.destroy(&output);
+    return;
+  }
+  spare_.push_back(output);
+  ++spare_count_;
+}
+
+void NetPart::queued(std::size_t bytes) noexcept {
+  reactor_.ledger().queue_bytes += bytes;
+  if (!over_budget()) return;
+  shed_due_ = true;
+  reactor_.schedule(reaper_);
+}
+
+bool NetPart::over_budget() const noexcept { return reactor_.ledger().queue_bytes > budget_; }
+
+// One holder a time: what it gives back may be enough.
+void NetPart::shed() noexcept {
+  if (!over_budget()) return;
+  Output* largest = nullptr;
+  in_use_.for_each([&](Output& output) {
+    if (largest == nullptr || output.queue.bytes() > largest->queue.bytes()) largest = &output;
+  });
+  if (largest == nullptr || largest->op.channel->owner_ == nullptr) return;
+  const bool must_close = reactor_.ledger().queue_bytes > 2 * budget_;
+  largest->op.channel->owner_->on_over_budget(must_close);
+}
+
+void NetPart::destroy_later(Condemned condemned) {
+  condemned_.push_back(condemned);
+  reactor_.schedule(reaper_);
+}
+
+void NetPart::reap() noexcept {
+  if (std::exchange(shed_due_, false)) shed();
+  // Destructors may condemn more; they are served in the same go, by index.
+  for (std::size_t i = 0; i < condemned_.size(); ++i) {
+    const Condemned one = condemned_[i];
+    one.destroy(one.object);
+  }
+  condemned_.clear();
+}
+
+}  // namespace weir::inline v1::net

@@ -1,0 +1,69 @@
+// What net keeps for each reactor: memory for its objects, and the budget of all write queues.
+#pragma once
+
+#include <memory>
+
+#include "weir/net/channel.h"
+#include "weir/reactor/reactor.h"
+
+namespace weir::inline v1::net {
+
+class Socket;
+
+// Owner thread; made with the first socket or server of a reactor, gone with the reactor.
+class NetPart {
+ public:
+  explicit NetPart(Reactor& reactor) noexcept;
+  NetPart(const NetPart&) = delete;
+  NetPart& operator=(const NetPart&) = delete;
+  ~NetPart();
+
+  static NetPart& of(Reactor& reactor) { return reactor.part<NetPart>(); }
+
+  Reactor& reactor() noexcept { return reactor_; }
+  Slab<Channel>& channels() noexcept { return channels_; }
+
+  // A write queue with its operation, from the spare ones if there is one. Null: memory refused.
+  Output* take_output(const QueueLimits& limits, Op::Done done) noexcept;
+  void give_back(Output& output) noexcept;
+
+  // Counts queued bytes; when the budget has run out the largest holder is told, in a task.
+  void queued(std::size_t bytes) noexcept;
+  void unqueued(std::size_t bytes) noexcept { reactor_.ledger().queue_bytes -= bytes; }
+  bool over_budget() const noexcept;
+  void set_budget(std::size_t bytes) noexcept { budget_ = bytes; }
+
+  // Destroys a thing when no handler of it can be running any more: in a task of its own.
+  struct Condemned {
+    void* object;
+    void (*destroy)(void*) noexcept;
+  };
+  void destroy_later(Condemned condemned);
+
+ private:
+  struct Reaper : Task {
+    explicit Reaper(NetPart& its_net) noexcept
+        : Task([](Task& task) noexcept { static_cast<Reaper&>(task).net.reap(); }), net(its_net) {}
+    NetPart& net;
+  };
+  void reap() noexcept;
+  void shed() noexcept;
+
+  Reactor& reactor_;
+  Slab<Channel> channels_;
+  Slab<Output> outputs_;
+  IntrusiveList<Output> in_use_;
+  IntrusiveList<Output> spare_;
+  std::size_t spare_count_ = 0;
+  std::size_t budget_ = limits::kReactorQueueBytesDefault;
+  bool shed_due_ = false;
+  Reaper reaper_;
+  std::vector<Condemned> condemned_;
+};
+
+// Bytes that all write queues of a reactor may hold together; see kReactorQueueBytesDefault.
+inline void set_queue_budget(Reactor& reactor, std::size_t bytes) {
+  NetPart::of(reactor).set_budget(bytes);
+}
+
+}  // namespace weir::inline v1::net

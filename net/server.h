@@ -1,0 +1,102 @@
+// A listening server over TCP or a Unix socket, in the spirit of Node's net.Server.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "weir/net/listener.h"
+#include "weir/net/socket.h"
+
+namespace weir::inline v1::net {
+
+struct ListenAt {
+  int port = -1;      // 0: the kernel chooses
+  std::string host = {};   // numeric; empty: every address, IPv6 and IPv4, or IPv4 where IPv6 is missing
+  std::string path = {};   // of a Unix socket, wins over port; a leading NUL makes it abstract
+  int backlog = limits::kBacklogDefault;
+  bool ipv6_only = false;
+  bool reuse_port = false;  // SO_REUSEPORT: several servers share a port, the kernel spreads
+};
+
+struct ServerOptions {
+  SocketOptions socket = {};    // of every accepted socket
+  bool pause_on_connect = false;  // nothing is read before resume()
+};
+
+// Owner: the user. Destroying it calls no handler any more, closes the listener and ends its
+// connections. Thread: the reactor's. The reactor outlives it.
+// Listeners for all its sockets are set on the server itself (see SocketListeners): one table
+// serves every connection. The server's own events have names of their own.
+// Errors: listen() returns what the kernel says; what goes wrong later comes as on_server_error.
+class Server final : public SocketListeners<Server>, private ListenerOwner, private Task {
+ public:
+  explicit Server(Reactor& reactor, ServerOptions options = {});
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+  ~Server();
+
+  // Returns the address that was bound (with the port that the kernel chose); 'listening' follows.
+  // A failed listen() leaves the server as it was: it may try again.
+  Expected<Address> listen(const ListenAt& at);
+  bool listening() const noexcept { return listener_ != nullptr; }
+  // Where it listens; Family::none when it does not.
+  Address address() const { return address_; }
+
+  // Stops listening; connections go on. 'close' when the last one is closed.
+  // ERR_SERVER_NOT_RUNNING when there is nothing to close.
+  Expected<void> close();
+  // close(), and end() on every connection, which sends what is queued first; what is still open
+  // after `patience` is destroyed.
+  void drain(Duration patience);
+  void close_all_connections();
+
+  std::size_t connections() const noexcept { return open_; }
+  Reactor& reactor() const noexcept { return net_.reactor(); }
+  void ref();
+  void unref();  // listening alone does not keep run() going any more
+
+  // A connection was accepted: addresses known, options applied, nothing read yet.
+  ListenerId on_connection(Function<void(Socket&)> call, Times times = Times::always);
+  ListenerId on_listening(Function<void(Server&)> call, Times times = Times::always);
+  // Accepting failed, or memory for a connection was refused; the server goes on listening.
+  ListenerId on_server_error(Function<void(Server&, const Error&)> call,
+                             Times times = Times::always);
+  // After close(), when no connection is left; after the last socket's 'close'.
+  ListenerId on_server_close(Function<void(Server&)> call, Times times = Times::always);
+
+ private:
+  friend class Socket;
+  friend class SocketListeners<Server>;
+  struct Events;
+
+  SocketEvents& own_events();
+  void data_listener_added();
+  void on_accepted(int fd) noexcept override;
+  void on_accept_error(std::error_code code) noexcept override;
+  void on_listener_closed() noexcept override;
+  void uncount() noexcept { --open_; }
+  void reclaim(Socket& socket);
+  void service() noexcept;
+  void report(const Error& error);
+  Expected<int> bind(const ListenAt& at, Address& address);
+  void hold_reactor() noexcept;
+  void let_reactor_go() noexcept;
+  bool done() const noexcept { return closing_ && listener_ == nullptr && open_ == 0; }
+
+  NetPart& net_;
+  ServerOptions options_;
+  std::unique_ptr<Events> events_;
+  Listener* listener_ = nullptr;
+  Address address_;
+  std::vector<Socket*> sockets_;
+  std::size_t open_ = 0;  // sockets whose 'close' has not come
+  Timer drain_timer_;
+  bool closing_ = false;         // close() was called, 'close' has not come
+  bool listening_due_ = false;   // 'listening' is to be emitted
+  bool referenced_ = true;
+  bool holds_reactor_ = false;
+};
+
+}  // namespace weir::inline v1::net

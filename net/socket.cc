@@ -1,0 +1,379 @@
+#include "weir/net/socket.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "weir/net/net_part.h"
+#include "weir/net/server.h"
+#include "net/socket_state.h"
+
+namespace weir::inline v1::net {
+
+Socket::Socket(Reactor& reactor, SocketOptions options)
+    : Task(run_service), net_(NetPart::of(reactor)), options_(nullptr) {
+  Own& mine = own();
+  mine.options = options;
+  options_ = &mine.options;
+  allow_half_open_ = options.allow_half_open;
+}
+
+Socket::Socket(Server& server, NetPart& net, const SocketOptions& options, SocketEvents& shared)
+    : Task(run_service), net_(net), server_(&server), options_(&options), shared_(&shared) {
+  allow_half_open_ = options.allow_half_open;
+}
+
+Socket::~Socket() {
+  abandon();
+  for (Guard* guard = guard_; guard != nullptr; guard = guard->previous) guard->socket = nullptr;
+  if (own_ == nullptr) return;
+  if (guard_ == nullptr) {
+    delete own_;
+  } else {
+    // A listener in it is running.
+    net_.destroy_later({own_, [](void* own) noexcept { delete static_cast<Own*>(own); }});
+  }
+}
+
+// The connection ends without telling anybody.
+void Socket::abandon() noexcept {
+  if (channel_ != nullptr) std::exchange(channel_, nullptr)->abandon();
+  let_reactor_go();
+  idle_.reset();
+  unlink();
+  server_ = nullptr;
+  shared_ = nullptr;
+  state_ = State::closed;
+}
+
+Socket::Own& Socket::own() {
+  if (own_ == nullptr) own_ = new Own();
+  return *own_;
+}
+
+SocketEvents& Socket::own_events() { return own().events; }
+
+void Socket::data_listener_added() {
+  if (state_ == State::open) schedule();
+}
+
+// ---- Writing ----
+
+Write Socket::closed_write() {
+  if (state_ != State::open && state_ != State::connecting) return Write::closed;
+  if (auto_ended_) {
+    note_error(errno_code(EPIPE), "write");
+  } else {
+    note_error(Mistake::write_after_end, "");
+  }
+  begin_close(destroy_mode());
+  return Write::closed;
+}
+
+Write Socket::write(Buffer&& bytes) {
+  if (!writable()) return closed_write();
+  const std::size_t size = bytes.size();
+  return after_push(channel_->push(std::move(bytes), options_->queue), size);
+}
+
+Write Socket::write(std::string_view bytes) {
+  if (!writable()) return closed_write();
+  return after_push(channel_->push_copy(bytes, options_->queue), bytes.size());
+}
+
+Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
+  switch (pushed) {
+    case WriteQueue::Push::ok:
+    case WriteQueue::Push::full:
+      bytes_written_ += size;
+      schedule();
+      return pushed == WriteQueue::Push::ok ? Write::ok : Write::full;
+    case WriteQueue::Push::refused: break;
+    case WriteQueue::Push::no_memory: destroy(errno_code(ENOMEM)); return Write::closed;
+  }
+  switch (options_->policy) {
+    case QueuePolicy::pause:
+      throttled_ = true;
+      update_input();
+      break;
+    case QueuePolicy::drop: ++own().dropped_writes; break;
+    case QueuePolicy::close: destroy(errno_code(ENOBUFS)); return Write::closed;
+  }
+  return Write::refused;
+}
+
+void Socket::end() {
+  if (ended_ || (state_ != State::open && state_ != State::connecting)) return;
+  ended_ = true;
+  corked_ = 0;
+  schedule();
+}
+
+Write Socket::end(Buffer&& last) {
+  const Write written = write(std::move(last));
+  if (written != Write::refused) end();
+  return written;
+}
+
+void Socket::uncork() {
+  if (corked_ == 0 || --corked_ != 0) return;
+  schedule();
+}
+
+void Socket::destroy_soon() {
+  if (destroyed()) return;
+  if (finished_) return destroy();
+  destroy_when_finished_ = true;
+  end();
+}
+
+void Socket::destroy(std::error_code code) {
+  if (destroyed()) return;
+  if (code) note_error(code, "");
+  begin_close(destroy_mode());
+}
+
+Expected<void> Socket::reset_and_destroy() {
+  if (state_ == State::closed || state_ == State::closing) return {};
+  if (channel_ == nullptr) {
+    return failure({.code = Mistake::socket_closed});
+  }
+  if (state_ == State::open && remote_.family == Family::none) {
+    return failure({.code = Mistake::bad_handle_type,
+                    .syscall = "",
+                    .address = {},
+                    .detail = "only a TCP connection can be reset"});
+  }
+  begin_close(CloseMode::reset);
+  return {};
+}
+
+// ---- Reading ----
+
+bool Socket::consuming() const noexcept {
+  if (paused_) return false;
+  if (flowing_ || (shared_ != nullptr && !shared_->data.empty())) return true;
+  return own_ != nullptr && !own_->events.data.empty();
+}
+
+// A receive is armed only when somebody consumes; else a hangup is watched for.
+void Socket::update_input() {
+  if (state_ != State::open) return;
+  const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
+  channel_->want(receive ? Channel::Input::receive : Channel::Input::watch);
+}
+
+// The receive in flight is cancelled only if data comes while the socket is still paused: a short
+// pause costs nothing.
+void Socket::pause() {
+  paused_ = true;
+  flowing_ = false;
+}
+
+void Socket::resume() {
+  paused_ = false;
+  flowing_ = true;
+  if (state_ == State::open) schedule();
+}
+
+void Socket::on_received(Buffer bytes) noexcept {
+  bytes_read_ += bytes.size();
+  touch();
+  if (consuming() && held_ == nullptr) {
+    emit_data(std::move(bytes));
+    return;
+  }
+  if (held_ == nullptr) held_ = std::make_unique<std::vector<Buffer>>();
+  held_->push_back(std::move(bytes));
+  update_input();
+}
+
+// False when the socket was destroyed or closed.
+bool Socket::deliver_held() {
+  while (held_ != nullptr && consuming()) {
+    Buffer next = std::move(held_->front());
+    held_->erase(held_->begin());
+    if (held_->empty()) held_.reset();
+    if (!emit_data(std::move(next)) || state_ != State::open) return false;
+  }
+  if (peer_fin_ && !end_emitted_ && held_ == nullptr) return peer_end();
+  return true;
+}
+
+void Socket::on_peer_ended() noexcept {
+  peer_fin_ = true;
+  if (held_ == nullptr) peer_end();
+}
+
+bool Socket::peer_end() {
+  end_emitted_ = true;
+  if (!emit(&SocketEvents::end)) return false;
+  if (state_ != State::open) return false;
+  if (!allow_half_open_ && !ended_) auto_end_due_ = true;
+  schedule();
+  return true;
+}
+
+bool Socket::undelivered_input() const noexcept {
+  return held_ != nullptr || (channel_ != nullptr && channel_->has_unread());
+}
+
+// ---- Service: what a handler or a completion has left to do ----
+
+void Socket::run_service(Task& task) noexcept { static_cast<Socket&>(task).service(); }
+
+void Socket::service() noexcept {
+  if (close_due_) return finish_close();
+  if (state_ != State::open) return;
+  if (!deliver_held()) return;
+  if (auto_end_due_ && !ended_) {
+    auto_ended_ = true;
+    end();
+  }
+  auto_end_due_ = false;
+  update_input();
+  if (corked_ == 0) {
+    const bool idle_before = !channel_->sending();
+    channel_->flush();
+    if (idle_before && channel_->sending()) touch();
+  }
+  if (!finish_output()) return;
+  if (finished_ && end_emitted_) begin_close(CloseMode::finish);
+}
+
+bool Socket::finish_output() {
+  if (!ended_ || finished_ || channel_->queued() != 0 || channel_->sending()) return true;
+  finished_ = true;
+  channel_->shutdown_write();
+  if (!emit(&SocketEvents::finish) || state_ != State::open) return false;
+  if (!destroy_when_finished_) return true;
+  destroy();
+  return false;
+}
+
+void Socket::on_sent(std::size_t, bool drained) noexcept {
+  touch();
+  if (throttled_ && channel_->queued() <= options_->queue.low_water) {
+    throttled_ = false;
+    update_input();
+  }
+  if (drained && !ended_) {
+    if (!emit(&SocketEvents::drain) || state_ != State::open) return;
+  }
+  if (ended_ || channel_->queued() != 0) schedule();
+}
+
+void Socket::on_broken(std::error_code code, const char* syscall) noexcept {
+  note_error(code, syscall);
+  begin_close(destroy_mode());
+}
+
+void Socket::on_over_budget(bool must_close) noexcept {
+  if (must_close) return destroy(errno_code(ENOBUFS));
+  throttled_ = true;
+  update_input();
+}
+
+// ---- Closing ----
+
+// The first error wins.
+void Socket::note_error(std::error_code code, const char* syscall, const Address& address) {
+  Own& mine = own();
+  if (mine.error.code) return;
+  mine.error = {.code = code, .syscall = syscall, .address = address};
+}
+
+CloseMode Socket::destroy_mode() const noexcept {
+  if (state_ != State::open) return CloseMode::finish;
+  if (undelivered_input()) return CloseMode::reset;
+  return finished_ && end_emitted_ ? CloseMode::finish : CloseMode::destroy;
+}
+
+void Socket::begin_close(CloseMode mode) {
+  if (destroyed()) return;
+  state_ = State::closing;
+  idle_.reset();
+  held_.reset();
+  if (own_ != nullptr) own_->connect_timer.cancel();
+  if (channel_ != nullptr) return channel_->close(mode);
+  close_due_ = true;
+  schedule();
+}
+
+void Socket::on_closed() noexcept {
+  channel_ = nullptr;
+  close_due_ = true;
+  schedule();
+}
+
+void Socket::finish_close() {
+  close_due_ = false;
+  if (!emit_error()) return;
+  state_ = State::closed;
+  let_reactor_go();
+  if (server_ != nullptr) server_->uncount();
+  if (!emit_close()) return;
+  if (server_ != nullptr) server_->reclaim(*this);
+}
+
+// ---- Facts ----
+
+ReadyState Socket::ready_state() const noexcept {
+  if (state_ == State::connecting) return ReadyState::opening;
+  if (state_ != State::open) return ReadyState::closed;
+  if (ended_) return end_emitted_ ? ReadyState::closed : ReadyState::read_only;
+  return end_emitted_ ? ReadyState::write_only : ReadyState::open;
+}
+
+bool Socket::writable_needs_drain() const noexcept {
+  return channel_ != nullptr && writable() && channel_->needs_drain();
+}
+
+std::size_t Socket::writable_length() const noexcept {
+  return channel_ == nullptr ? 0 : channel_->queued();
+}
+
+std::uint64_t Socket::dropped_writes() const noexcept {
+  return own_ == nullptr ? 0 : own_->dropped_writes;
+}
+
+void Socket::learn_addresses() {
+  Backend& backend = net_.reactor().backend();
+  local_ = backend.address(channel_->fd(), End::local).ip();
+  remote_ = backend.address(channel_->fd(), End::peer).ip();
+}
+
+void Socket::hold_reactor() noexcept {
+  if (!referenced_ || holds_reactor_) return;
+  holds_reactor_ = true;
+  net_.reactor().ref();
+}
+
+void Socket::let_reactor_go() noexcept {
+  if (!holds_reactor_) return;
+  holds_reactor_ = false;
+  net_.reactor().unref();
+}
+
+void Socket::ref() {
+  referenced_ = true;
+  if (state_ == State::connecting || state_ == State::open || state_ == State::closing) {
+    hold_reactor();
+  }
+}
+
+void Socket::unref() {
+  referenced_ = false;
+  let_reactor_go();
+}
+
+SocketRef Socket::weak() const noexcept {
+  return channel_ == nullptr ? SocketRef() : SocketRef(Slab<Channel>::ref(channel_));
+}
+
+Socket* SocketRef::get() const noexcept {
+  const Channel* channel = channel_.get();
+  if (channel == nullptr || channel->owner() == nullptr || channel->closing()) return nullptr;
+  return static_cast<Socket*>(channel->owner());
+}
+
+}  // namespace weir::inline v1::net

@@ -1,0 +1,83 @@
+// What a socket has accepted and the kernel has not. Pure: no socket, no loop.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "weir/net/limits.h"
+#include "weir/reactor/buffer.h"
+
+namespace weir::inline v1::net {
+
+struct QueueLimits {
+  std::size_t high_water = limits::kHighWaterDefault;
+  std::size_t low_water = limits::kLowWaterDefault;  // below high_water
+  std::size_t bytes_max = limits::kQueueBytesMaxDefault;
+};
+
+// Buffers in, iovecs out, memory back.
+//
+//     push -> [piece][piece][piece][block of small ones] -> gather -> kernel -> sent
+//
+// Every byte that push() took is gathered in order, exactly once, until sent() has counted it.
+// Bytes that were gathered neither move nor change before sent() has counted them, so they may be
+// with the kernel meanwhile. One thread.
+class WriteQueue {
+ public:
+  // ok: taken, below the high-water mark. full: taken, at or above it. refused: not taken, the
+  // limit would be passed. no_memory: not taken. A push onto an empty queue is never refused.
+  enum class Push : std::uint8_t { ok, full, refused, no_memory };
+
+  explicit WriteQueue(const QueueLimits* limits) noexcept : limits_(limits) {}
+  WriteQueue(const WriteQueue&) = delete;
+  WriteQueue& operator=(const WriteQueue&) = delete;
+  ~WriteQueue();
+
+  // Moves from `bytes` exactly when it is taken.
+  Push push(Buffer&& bytes) noexcept;
+  Push push_copy(std::string_view bytes) noexcept;
+
+  // Fills `room` with the first pieces, at most `bytes_max` bytes; returns how many were filled.
+  std::size_t gather(std::span<iovec> room, std::size_t bytes_max) const noexcept;
+
+  // The first `size` bytes are out. True when a drain is due: since the last one some push said full
+  // or refused, and now at most low_water bytes are left.
+  [[nodiscard]] bool sent(std::size_t size) noexcept;
+
+  // Drops everything. For a queue that starts anew under other limits.
+  void reset(const QueueLimits* limits) noexcept;
+  // A drain is owed although nothing was refused: a budget above this queue said `full`.
+  void owe_drain() noexcept { needs_drain_ = true; }
+
+  std::size_t bytes() const noexcept { return bytes_; }
+  std::size_t pieces() const noexcept { return count_; }
+  bool empty() const noexcept { return bytes_ == 0; }
+  bool needs_drain() const noexcept { return needs_drain_; }
+  void set_limits(const QueueLimits* limits) noexcept { limits_ = limits; }
+
+ private:
+  Buffer& piece(std::size_t index) const noexcept { return ring_[(first_ + index) & (room_ - 1)]; }
+  Push admit(std::size_t size) noexcept;
+  bool append(Buffer&& bytes) noexcept;
+  bool gather_small(std::string_view bytes) noexcept;
+  bool grow() noexcept;
+  Push taken(std::size_t size) noexcept;
+  Buffer* in_place() noexcept { return reinterpret_cast<Buffer*>(storage_); }
+
+  const QueueLimits* limits_;
+  std::size_t bytes_ = 0;
+  std::size_t count_ = 0;
+  std::size_t first_ = 0;
+  std::size_t room_ = limits::kPiecesInPlace;  // a power of two
+  Buffer* ring_ = in_place();                  // of `room_` places; those in use hold a Buffer
+  BufferBlock block_;        // where small pieces are gathered
+  bool last_in_block_ = false;  // true exactly when the last piece ends where block_ ends
+  bool needs_drain_ = false;
+  alignas(Buffer) std::byte storage_[limits::kPiecesInPlace * sizeof(Buffer)];
+};
+
+}  // namespace weir::inline v1::net

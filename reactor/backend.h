@@ -1,0 +1,215 @@
+// The only door to the kernel. Everything above it sees operations, completions and buffers, and
+// so runs unchanged on io_uring, epoll and the simulator.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "weir/reactor/address.h"
+#include "weir/reactor/buffer.h"
+#include "weir/reactor/error.h"
+#include "weir/reactor/intrusive_list.h"
+#include "weir/reactor/limits.h"
+#include "weir/reactor/time.h"
+
+namespace weir::inline v1 {
+
+enum class OpKind : std::uint8_t { accept, connect, recv, send, poll };
+
+// idle -> submitted -> (completion, more)* -> completion, no more -> idle. cancel() only makes it
+// `cancelling`; the last completion still comes.
+enum class OpState : std::uint8_t { idle, submitted, cancelling };
+
+struct Completion;
+
+// One operation, embedded in an object that the reactor owns, never on a stack. From submit()
+// until its last completion was handed to `done`, the Op and every byte that it points to belong
+// to the backend, whatever cancel() said.
+struct Op : ListNode {
+  using Done = void (*)(Op&, Completion&) noexcept;
+
+  Op(OpKind op_kind, Done op_done) noexcept : done(op_done), kind(op_kind) {}
+
+  Done done;
+  int fd = -1;
+  OpKind kind;
+  OpState state = OpState::idle;
+  std::uint32_t slot = kNoSlot;  // the backend's own note
+
+  static constexpr std::uint32_t kNoSlot = UINT32_MAX;
+  bool idle() const noexcept { return state == OpState::idle; }
+};
+
+// Repeats; each result is a connected fd (non-blocking, close-on-exec) that is the receiver's. A
+// negative result is the last one; the owner submits again when it wants more.
+struct AcceptOp : Op {
+  explicit AcceptOp(Done op_done) noexcept : Op(OpKind::accept, op_done) {}
+};
+
+// Once; result 0 or the connection's error.
+struct ConnectOp : Op {
+  explicit ConnectOp(Done op_done) noexcept : Op(OpKind::connect, op_done) {}
+  Address peer;
+  alignas(8) std::byte scratch[128];  // the backend's: the address in the kernel's form
+};
+
+// Repeats; each positive result comes with as many bytes in memory that the backend chose. 0 is
+// the peer's FIN and the last result; so is a negative one.
+struct RecvOp : Op {
+  explicit RecvOp(Done op_done) noexcept : Op(OpKind::recv, op_done) {}
+};
+
+// Once; the result may be less than the pieces hold, the rest is the owner's to submit again. At
+// most one on an fd.
+struct SendOp : Op {
+  explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
+  std::span<const iovec> pieces;
+  alignas(8) std::byte scratch[56];  // the backend's: the message header in the kernel's form
+};
+
+// What a PollOp asks for and reports, bits.
+struct Events {
+  static constexpr std::uint8_t readable = 1;
+  static constexpr std::uint8_t writable = 2;
+  static constexpr std::uint8_t peer_closed = 4;  // the peer's FIN has arrived (RDHUP)
+  static constexpr std::uint8_t hangup = 8;       // both directions are closed (HUP)
+  static constexpr std::uint8_t error = 16;       // an error is pending: a reset (ERR)
+  std::uint8_t bits = 0;
+
+  bool has(std::uint8_t event) const noexcept { return (bits & event) != 0; }
+};
+
+// Two uses. watch_hangup: on a stream, repeats, reports peer_closed, hangup and error only: what
+// a socket keeps that is not reading. Else: once, level-triggered, for foreign fds; `wanted` are
+// readable and writable. A result > 0 is Events bits, a negative one an error and the last.
+struct PollOp : Op {
+  explicit PollOp(Done op_done) noexcept : Op(OpKind::poll, op_done) {}
+  Events wanted;
+  bool watch_hangup = false;
+};
+
+struct Completion {
+  Op* op = nullptr;
+  std::int32_t result = 0;  // >= 0 as the system call returns; < 0 is -errno, -ECANCELED after a
+                            // cancel() that won
+  bool more = false;        // further completions of this op follow
+  Buffer buffer = {};       // recv only
+};
+
+struct ListenOptions {
+  int backlog = 511;
+  bool ipv6_only = false;
+  bool reuse_port = false;
+};
+
+enum class SocketOption : std::uint8_t {
+  no_delay,           // 0 or 1
+  keep_alive_seconds, // 0 off; else on with this idle time (TCP_KEEPIDLE)
+  reset_on_close,     // close sends RST and drops what is unsent (SO_LINGER 0)
+  receive_buffer,     // bytes (SO_RCVBUF)
+  send_buffer,        // bytes (SO_SNDBUF)
+};
+
+enum class SocketFact : std::uint8_t {
+  unread_bytes,   // in the receive queue (SIOCINQ)
+  pending_error,  // errno, and clears it (SO_ERROR)
+};
+
+enum class End : std::uint8_t { local, peer };
+enum class Direction : std::uint8_t { write, both };
+
+enum class BackendKind : std::uint8_t { automatic, io_uring, epoll, sim };
+const char* name_of(BackendKind kind) noexcept;
+
+// What a backend has counted since it was made.
+struct BackendCounters {
+  std::uint64_t system_calls = 0;
+  std::uint64_t completions = 0;
+  std::uint64_t multishot_receives = 0;  // results that came without a submission of their own
+  std::uint64_t multishot_rearms = 0;    // repeating operations that the kernel had ended
+  std::uint64_t ring_dry = 0;            // receives that found no memory
+  std::uint64_t inline_sends = 0;        // sends made by a plain system call
+};
+
+// One per reactor, one thread (but wake()). Destroying it with operations in flight is a bug: the
+// reactor cancels and waits for all of them first.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual BackendKind kind() const noexcept = 0;
+
+  // Data plane. Nothing calls back: completions surface only in poll(). submit() cannot fail: a
+  // refusal arrives as a completion. cancel() is a wish, and harmless on an idle operation.
+  virtual void submit(Op& op) noexcept = 0;
+  virtual void cancel(Op& op) noexcept = 0;
+
+  // Sends off what was submitted, waits until `until` or for the first completion, and fills
+  // `batch` with at most its size. May return 0 early. An instant in the past only looks.
+  virtual std::size_t poll(Instant until, std::span<Completion> batch) noexcept = 0;
+  // Any thread, any number of times: makes the poll() that runs now, or else the next one, return.
+  virtual void wake() noexcept = 0;
+  virtual Instant now() const noexcept = 0;
+
+  // Control plane: synchronous, rare, never per byte.
+  // A stream socket for connecting to `peer`, bound to `local` when that has a family.
+  virtual Expected<int> open(const Address& peer, const Address& local) noexcept = 0;
+  virtual Expected<int> listen(const Address& at, const ListenOptions& options) noexcept = 0;
+  virtual Address address(int fd, End end) const noexcept = 0;
+  virtual int set(int fd, SocketOption option, int value) noexcept = 0;  // 0 or -errno
+  virtual int get(int fd, SocketFact fact) const noexcept = 0;           // value or -errno
+  virtual void shutdown(int fd, Direction direction) noexcept = 0;
+  // Removes the file of a Unix socket that the caller has bound.
+  virtual void remove_path(const std::string& path) noexcept = 0;
+  // Forgets an fd that is to go to somebody else; without effect while operations are in flight on
+  // it. close() does so itself; its precondition is that none is.
+  virtual void release(int fd) noexcept = 0;
+  virtual void close(int fd) noexcept = 0;
+
+  // Embedding: an fd that is readable when poll() has something to do, or -1 where there is none.
+  virtual int event_fd() noexcept = 0;
+  // The host loop is about to wait for event_fd(): send off what was submitted, and see that the
+  // fd becomes readable at `until`.
+  virtual void prepare(Instant until) noexcept = 0;
+
+  const BackendCounters& counters() const noexcept { return counters_; }
+  virtual std::size_t live_chunks() const noexcept = 0;  // of receive memory
+
+ protected:
+  BackendCounters counters_;
+};
+
+// Each switch turns one technique off, so that what replaces it can be run anywhere.
+struct UringOptions {
+  bool buffer_ring = true;      // off: multishot poll and plain receives
+  bool incremental = true;      // off: each message takes a whole ring buffer (before Linux 6.12)
+  bool multishot_accept = true; // off: one accept a submission
+  bool defer_taskrun = true;    // off: COOP_TASKRUN
+  bool register_ring_fd = true;
+  unsigned entries = limits::kRingEntries;
+  unsigned ring_chunks = limits::kRingChunks;
+};
+
+struct BackendOptions {
+  BackendKind kind = BackendKind::automatic;
+  UringOptions uring = {};
+  std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
+};
+
+// A backend with the reason why it is this one. `code` is what io_uring was refused with, if it
+// was.
+struct ChosenBackend {
+  std::unique_ptr<Backend> backend;
+  std::error_code code;
+  std::string reason;
+};
+
+// `automatic` takes io_uring when a probe succeeds, else epoll; refusals by containers, limits and
+// old kernels are ordinary. Asked for by name, a backend that does not work is an error.
+Expected<ChosenBackend> choose_backend(const BackendOptions& options);
+
+}  // namespace weir::inline v1

@@ -1,0 +1,94 @@
+#include "weir/reactor/buffer_pool.h"
+
+#include <algorithm>
+#include <new>
+
+#include "weir/reactor/memory.h"
+
+namespace weir::inline v1 {
+
+using detail::Chunk;
+
+BufferPool* BufferPool::create(std::size_t chunk_bytes, std::size_t memory_max) noexcept {
+  void* memory = memory::allocate(sizeof(BufferPool));
+  if (memory == nullptr) return nullptr;
+  return ::new (memory) BufferPool(chunk_bytes, std::max<std::size_t>(memory_max / chunk_bytes, 1));
+}
+
+void BufferPool::disown() noexcept {
+  WEIR_ASSERT(owned_);
+  owned_ = false;
+  while (free_ != nullptr) memory::release(std::exchange(free_, free_->next));
+  free_count_ = 0;
+  destroy_if_done();
+}
+
+void BufferPool::destroy_if_done() noexcept {
+  if (owned_ || live_ != 0) return;
+  this->~BufferPool();
+  memory::release(this);
+}
+
+Chunk* BufferPool::acquire() noexcept {
+  if (!available()) return nullptr;
+  void* memory = free_;
+  if (memory != nullptr) {
+    free_ = free_->next;
+    --free_count_;
+  } else {
+    memory = memory::allocate(sizeof(Chunk) + chunk_bytes_);
+    if (memory == nullptr) return nullptr;
+  }
+  ++live_;
+  return ::new (memory) Chunk{take_back,
+                              this,
+                              static_cast<char*>(memory) + sizeof(Chunk),
+                              1,
+                              static_cast<std::uint32_t>(chunk_bytes_),
+                              detail::this_thread()};
+}
+
+void BufferPool::take_back(Chunk* chunk) noexcept {
+  auto* pool = static_cast<BufferPool*>(chunk->context);
+  --pool->live_;
+  ++pool->returned_;
+  if (pool->owned_ && pool->free_count_ < limits::kFreeChunksKept) {
+    pool->free_ = ::new (static_cast<void*>(chunk)) FreeChunk{pool->free_};
+    ++pool->free_count_;
+  } else {
+    memory::release(chunk);
+  }
+  pool->destroy_if_done();
+}
+
+ReceiveArena::~ReceiveArena() {
+  if (chunk_ != nullptr) chunk_->drop();
+}
+
+std::span<char> ReceiveArena::room() noexcept {
+  if (chunk_ != nullptr && chunk_->references == 1) used_ = 0;
+  if (chunk_ != nullptr && chunk_->capacity - used_ < limits::kReceiveBytesMax) {
+    std::exchange(chunk_, nullptr)->drop();
+  }
+  if (chunk_ == nullptr) {
+    chunk_ = pool_.acquire();
+    used_ = 0;
+    if (chunk_ == nullptr) return {};
+  }
+  return {chunk_->data + used_, limits::kReceiveBytesMax};
+}
+
+Buffer ReceiveArena::commit(std::size_t size) noexcept {
+  Buffer received = view_of_chunk(chunk_, used_, size);
+  used_ += size;
+  return received;
+}
+
+Buffer deliverable(const BufferPool& pool, Buffer received) noexcept {
+  if (!pool.scarce()) return received;
+  if (received.size() > limits::kCopyOutBytesMax && !pool.nearly_dry()) return received;
+  Buffer copied = Buffer::copy(received.view());
+  return copied.size() == received.size() ? std::move(copied) : std::move(received);
+}
+
+}  // namespace weir::inline v1

@@ -1,0 +1,60 @@
+// Errors as values: what happened, in which system call, and where.
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include "weir/reactor/address.h"
+
+namespace weir::inline v1 {
+
+// Mistakes of the caller, found before any system call. The names that name_of() gives are the
+// ones that Node's users know.
+enum class Mistake : int {
+  write_after_end = 1,    // ERR_STREAM_WRITE_AFTER_END
+  stream_destroyed,       // ERR_STREAM_DESTROYED
+  bad_port,               // ERR_SOCKET_BAD_PORT
+  missing_arguments,      // ERR_MISSING_ARGS
+  bad_argument,           // ERR_INVALID_ARG_VALUE
+  bad_ip_address,         // ERR_INVALID_IP_ADDRESS
+  already_listening,      // ERR_SERVER_ALREADY_LISTEN
+  not_running,            // ERR_SERVER_NOT_RUNNING
+  already_connected,      // ERR_SOCKET_ALREADY_CONNECTED
+  socket_closed,          // ERR_SOCKET_CLOSED
+  bad_handle_type,        // ERR_INVALID_HANDLE_TYPE
+  backend_unavailable,    // ERR_BACKEND_UNAVAILABLE
+};
+
+std::error_code make_error_code(Mistake mistake) noexcept;
+// From an errno value, or from its negative as system calls and completions give it.
+std::error_code errno_code(int number) noexcept;
+// "ECONNREFUSED", "ERR_SERVER_ALREADY_LISTEN", ...; static text.
+std::string_view name_of(const std::error_code& code) noexcept;
+
+// A copyable value. `syscall` is static text: "connect", "listen", "read", "write", "accept", or
+// empty for a mistake of the caller.
+struct Error {
+  std::error_code code = {};
+  const char* syscall = "";
+  Address address = {};      // where known, else Family::none
+  std::string detail = {};   // what was wrong and what to do, where the code alone does not say it
+
+  // "connect ECONNREFUSED 127.0.0.1:1"
+  std::string message() const;
+};
+
+template <class T>
+using Expected = std::expected<T, Error>;
+
+inline std::unexpected<Error> failure(Error error) { return std::unexpected(std::move(error)); }
+
+// For a program's main: prints "error: <message>" on stderr and returns exit code 1.
+int fail(const Error& error);
+
+}  // namespace weir::inline v1
+
+template <>
+struct std::is_error_code_enum<weir::Mistake> : std::true_type {};

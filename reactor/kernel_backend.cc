@@ -1,0 +1,80 @@
+#include "reactor/kernel_backend.h"
+
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+
+namespace weir::inline v1 {
+
+std::size_t LocalCompletions::take(std::span<Completion> batch) noexcept {
+  const std::size_t count = std::min(batch.size(), waiting_.size() - next_);
+  std::move(waiting_.begin() + static_cast<std::ptrdiff_t>(next_),
+            waiting_.begin() + static_cast<std::ptrdiff_t>(next_ + count), batch.begin());
+  next_ += count;
+  if (next_ == waiting_.size()) {
+    waiting_.clear();
+    next_ = 0;
+  }
+  return count;
+}
+
+Expected<int> KernelBackend::open(const Address& peer, const Address& local) noexcept {
+  return posix::open_stream(peer, local);
+}
+
+Expected<int> KernelBackend::listen(const Address& at, const ListenOptions& options) noexcept {
+  return posix::listen_stream(at, options);
+}
+
+Address KernelBackend::address(int fd, End end) const noexcept {
+  return posix::address_of(fd, end);
+}
+
+int KernelBackend::set(int fd, SocketOption option, int value) noexcept {
+  return posix::set_option(fd, option, value);
+}
+
+int KernelBackend::get(int fd, SocketFact fact) const noexcept {
+  return posix::get_fact(fd, fact);
+}
+
+void KernelBackend::shutdown(int fd, Direction direction) noexcept {
+  ++counters_.system_calls;
+  posix::shutdown(fd, direction);
+}
+
+void KernelBackend::remove_path(const std::string& path) noexcept { posix::remove(path); }
+
+// The host waits for one fd, an epoll set of three. Wake and alarm are edge-triggered in it, so
+// that one epoll_wait in prepare_host() makes them quiet; the source tells its own state.
+int KernelBackend::event_fd() noexcept {
+  if (host_fd_) return host_fd_.get();
+  posix::Fd host(::epoll_create1(EPOLL_CLOEXEC));
+  posix::Fd alarm(::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!host || !alarm) return -1;
+  for (const int fd : {source_fd(), wake_fd(), alarm.get()}) {
+    const std::uint32_t edge = fd == source_fd() ? 0U : std::uint32_t{EPOLLET};
+    epoll_event event{.events = EPOLLIN | edge, .data = {.fd = fd}};
+    if (fd < 0 || ::epoll_ctl(host.get(), EPOLL_CTL_ADD, fd, &event) != 0) return -1;
+  }
+  host_fd_ = std::move(host);
+  alarm_fd_ = std::move(alarm);
+  return host_fd_.get();
+}
+
+void KernelBackend::prepare_host(Instant until, bool work_left) noexcept {
+  if (!host_fd_) return;
+  epoll_event events[3];
+  ::epoll_wait(host_fd_.get(), events, 3, 0);
+  itimerspec alarm{};
+  if (until != kNever) {
+    const auto since_boot = std::max(until.time_since_epoch(), Duration(1));
+    alarm.it_value.tv_sec = since_boot / std::chrono::seconds(1);
+    alarm.it_value.tv_nsec = (since_boot % std::chrono::seconds(1)).count();
+  }
+  ::timerfd_settime(alarm_fd_.get(), TFD_TIMER_ABSTIME, &alarm, nullptr);
+  if (work_left) wake();
+}
+
+}  // namespace weir::inline v1

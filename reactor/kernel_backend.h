@@ -1,0 +1,83 @@
+// What the epoll and the io_uring backend have in common: the control plane, waking, embedding and
+// completions that were ready without asking the kernel.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "weir/reactor/backend.h"
+#include "weir/reactor/buffer_pool.h"
+#include "weir/reactor/posix.h"
+
+namespace weir::inline v1 {
+
+// One record for each fd, at a fixed address, grown page by page.
+template <class Record>
+class FdTable {
+ public:
+  Record& operator[](int fd) {
+    const auto page = static_cast<std::size_t>(fd) / kPageRecords;
+    while (page >= pages_.size()) pages_.emplace_back();
+    if (pages_[page] == nullptr) pages_[page] = std::make_unique<Record[]>(kPageRecords);
+    return pages_[page][static_cast<std::size_t>(fd) % kPageRecords];
+  }
+
+ private:
+  static constexpr std::size_t kPageRecords = 256;
+  std::vector<std::unique_ptr<Record[]>> pages_;
+};
+
+// Completions that a backend has ready without the kernel, first in, first out.
+class LocalCompletions {
+ public:
+  bool empty() const noexcept { return next_ == waiting_.size(); }
+  void push(Completion completion) { waiting_.push_back(std::move(completion)); }
+  // Moves at most as many as fit to the front of `batch`.
+  std::size_t take(std::span<Completion> batch) noexcept;
+
+ private:
+  std::vector<Completion> waiting_;
+  std::size_t next_ = 0;
+};
+
+class KernelBackend : public Backend {
+ public:
+  explicit KernelBackend(posix::Fd wake_fd) noexcept : wake_fd_(std::move(wake_fd)) {}
+
+  void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
+  Instant now() const noexcept override { return posix::now(); }
+  Expected<int> open(const Address& peer, const Address& local) noexcept override;
+  Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
+  Address address(int fd, End end) const noexcept override;
+  int set(int fd, SocketOption option, int value) noexcept override;
+  int get(int fd, SocketFact fact) const noexcept override;
+  void shutdown(int fd, Direction direction) noexcept override;
+  void remove_path(const std::string& path) noexcept override;
+  int event_fd() noexcept override;
+
+ protected:
+  // The last completion of an operation: the backend lets go of it.
+  void finish(Op& op, std::int32_t result) {
+    op.slot = Op::kNoSlot;
+    local_.push({.op = &op, .result = result, .more = false, .buffer = {}});
+  }
+
+  // The fd that is readable while the kernel has events for this backend.
+  virtual int source_fd() noexcept = 0;
+  // Arms the host's alarm clock and forgets earlier readiness; for prepare().
+  void prepare_host(Instant until, bool work_left) noexcept;
+  int wake_fd() const noexcept { return wake_fd_.get(); }
+
+  LocalCompletions local_;
+  // True when the last poll() returned without entering the kernel: the next one enters it, so that
+  // operations which complete at once cannot keep the kernel's events waiting.
+  bool skipped_kernel_ = false;
+
+ private:
+  posix::Fd wake_fd_;
+  posix::Fd host_fd_;   // an epoll set over source, wake and alarm, made by event_fd()
+  posix::Fd alarm_fd_;  // a timerfd
+};
+
+}  // namespace weir::inline v1

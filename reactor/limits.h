@@ -1,0 +1,81 @@
+// Every limit of the reactor in one place, with its reason. Sizes are bytes.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "weir/reactor/time.h"
+
+namespace weir::inline v1::limits {
+
+// Completions handed over by one poll of a backend: enough to amortise a kernel entry, few enough
+// that timers and posted tasks are not kept waiting.
+inline constexpr std::size_t kCompletionsPerTurnMax = 128;
+
+// Within a batch, sockets with output are flushed after so many completions or received bytes, so
+// that the first answer does not wait for the last request.
+inline constexpr std::size_t kCompletionsPerFlushMax = 32;
+inline constexpr std::size_t kBytesPerFlushMax = 64 * 1024;
+
+// Deferred tasks may defer others; after so many rounds the rest waits for the next turn, which
+// then does not block. The kernel is looked at in between, whatever the tasks do.
+inline constexpr int kDeferRoundsMax = 16;
+
+// Deferred tasks waiting at one time. More is refused: a loop that defers without end is a bug.
+inline constexpr std::size_t kDeferredTasksMax = std::size_t{1} << 20;
+
+// Timers fired in one turn; the rest fires in the next one.
+inline constexpr std::size_t kTimersPerTurnMax = 1024;
+
+// Receive memory. One chunk takes a stream's full reads and thousands of small messages; a read
+// takes at most kReceiveBytesMax so that one sender cannot hold the thread.
+inline constexpr std::size_t kReceiveChunkBytes = 256 * 1024;
+inline constexpr std::size_t kReceiveBytesMax = 64 * 1024;
+inline constexpr std::size_t kReceiveMemoryMaxDefault = std::size_t{64} << 20;
+inline constexpr std::size_t kReceiveMemoryMin = 16 * kReceiveChunkBytes;
+
+// Free chunks kept for reuse; beyond this memory goes back to the system.
+inline constexpr std::size_t kFreeChunksKept = 32;
+
+// When less than a quarter of the receive memory is free, messages up to this size are copied out
+// of their chunk, so that a small slice which somebody keeps cannot hold 256 KiB; when less than an
+// eighth is free, all are.
+inline constexpr std::size_t kCopyOutBytesMax = 16 * 1024;
+
+// io_uring: a ring of this many chunks is shared by all sockets of a reactor (2 MiB stay in cache).
+inline constexpr unsigned kRingChunks = 8;
+// Without incremental rings (before Linux 6.12) a message takes a whole buffer, so these are
+// smaller and more.
+inline constexpr std::size_t kPlainRingBufferBytes = 16 * 1024;
+inline constexpr unsigned kPlainRingBuffers = 128;
+inline constexpr unsigned kRingEntries = 256;
+inline constexpr unsigned kRingCompletionsMin = 8192;
+// Fewer sends than this in one turn are made by plain calls; more go to the kernel as one batch.
+inline constexpr std::size_t kInlineSendsMax = 8;
+// Sends of at least this many bytes are made by plain calls: the copy outweighs the call.
+inline constexpr std::size_t kInlineSendBytesMin = 4096;
+// Re-arms of starved receives for each returned chunk: a chunk feeds many small messages, but a
+// crowd that wakes together would only be starved again.
+inline constexpr std::size_t kStarvedRearmsPerChunk = 8;
+
+// After EMFILE and the like, accepting rests so long before it looks whether a client waits.
+inline constexpr Duration kAcceptBackoff = std::chrono::milliseconds(100);
+
+// Messages that other threads have posted and that are not run yet (a power of two).
+inline constexpr std::size_t kPostedTasksDefault = 4096;
+
+// Pieces gathered into one send: the kernel's IOV_MAX is 1024, the gain ends far below.
+inline constexpr std::size_t kGatherPiecesMax = 64;
+// Bytes handed to the kernel by one send operation: bounds what a paused peer can hold in flight
+// and how long completed bytes go unreported.
+inline constexpr std::size_t kSendBytesMax = std::size_t{1} << 20;
+
+// Logged lines about unhandled errors: at most one for each of these periods.
+inline constexpr Duration kUnhandledErrorLogPeriod = std::chrono::seconds(1);
+
+static_assert(kReceiveBytesMax <= kReceiveChunkBytes);
+static_assert(kCopyOutBytesMax < kReceiveBytesMax);
+static_assert((kPostedTasksDefault & (kPostedTasksDefault - 1)) == 0);
+
+}  // namespace weir::inline v1::limits

@@ -1,0 +1,302 @@
+#include "weir/reactor/posix.h"
+
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "weir/reactor/assert.h"
+
+namespace weir::inline v1::posix {
+namespace {
+
+Error error_here(const char* syscall, const Address& address) {
+  return {.code = errno_code(errno), .syscall = syscall, .address = address};
+}
+
+Error path_too_long(const char* syscall, const Address& address) {
+  return {.code = errno_code(EINVAL),
+          .syscall = syscall,
+          .address = address,
+          .detail = "the path of a Unix socket may be at most 108 bytes (ENAMETOOLONG)"};
+}
+
+int system_family(Family family) noexcept {
+  switch (family) {
+    case Family::ipv4: return AF_INET;
+    case Family::ipv6: return AF_INET6;
+    case Family::local: return AF_UNIX;
+    case Family::none: break;
+  }
+  return AF_UNSPEC;
+}
+
+Address from_system(const sockaddr_storage& storage, socklen_t size) {
+  if (storage.ss_family == AF_UNIX) {
+    const auto& un = reinterpret_cast<const sockaddr_un&>(storage);
+    const std::size_t head = offsetof(sockaddr_un, sun_path);
+    if (size <= head) return {};
+    std::string_view path(un.sun_path, size - head);
+    if (path.front() != '\0') path = path.substr(0, path.find('\0'));
+    return Address::unix_path(path);
+  }
+  IpEndpoint ip;
+  if (storage.ss_family == AF_INET) {
+    const auto& in = reinterpret_cast<const sockaddr_in&>(storage);
+    ip.family = Family::ipv4;
+    ip.port = ntohs(in.sin_port);
+    std::memcpy(ip.bytes.data(), &in.sin_addr, sizeof in.sin_addr);
+  } else if (storage.ss_family == AF_INET6) {
+    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(storage);
+    ip.family = Family::ipv6;
+    ip.port = ntohs(in6.sin6_port);
+    ip.scope = in6.sin6_scope_id;
+    std::memcpy(ip.bytes.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
+  }
+  return Address(ip);
+}
+
+int set_int(int fd, int level, int name, int value) noexcept {
+  return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+int set_keep_alive(int fd, int seconds) noexcept {
+  const int result = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
+  if (result != 0 || seconds <= 0) return result;
+  return set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+}
+
+}  // namespace
+
+Fd& Fd::operator=(Fd&& other) noexcept {
+  if (this != &other) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+Fd::~Fd() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+int Fd::release() noexcept { return std::exchange(fd_, -1); }
+
+Instant now() noexcept { return std::chrono::steady_clock::now(); }
+
+std::uint32_t interface_index(std::string_view name) noexcept {
+  char text[IF_NAMESIZE] = {};
+  if (name.empty() || name.size() >= sizeof text) return 0;
+  std::memcpy(text, name.data(), name.size());
+  return ::if_nametoindex(text);
+}
+
+std::uint32_t to_system(const Address& address, std::byte* scratch) noexcept {
+  static_assert(sizeof(sockaddr_storage) == sizeof(ConnectOp::scratch));
+  sockaddr_storage storage{};
+  std::uint32_t size = 0;
+  const IpEndpoint& ip = address.ip();
+  if (address.is_unix()) {
+    auto& un = reinterpret_cast<sockaddr_un&>(storage);
+    const std::string& path = address.path();
+    if (path.size() > sizeof un.sun_path) return 0;
+    un.sun_family = AF_UNIX;
+    std::memcpy(un.sun_path, path.data(), path.size());
+    size = static_cast<std::uint32_t>(offsetof(sockaddr_un, sun_path) + path.size());
+    // A path of the file system is terminated where there is room; an abstract name never is.
+    if (path.front() != '\0' && path.size() < sizeof un.sun_path) ++size;
+  } else if (ip.family == Family::ipv4) {
+    auto& in = reinterpret_cast<sockaddr_in&>(storage);
+    in.sin_family = AF_INET;
+    in.sin_port = htons(ip.port);
+    std::memcpy(&in.sin_addr, ip.bytes.data(), sizeof in.sin_addr);
+    size = sizeof in;
+  } else if (ip.family == Family::ipv6) {
+    auto& in6 = reinterpret_cast<sockaddr_in6&>(storage);
+    in6.sin6_family = AF_INET6;
+    in6.sin6_port = htons(ip.port);
+    in6.sin6_scope_id = ip.scope;
+    std::memcpy(&in6.sin6_addr, ip.bytes.data(), sizeof in6.sin6_addr);
+    size = sizeof in6;
+  }
+  std::memcpy(scratch, &storage, sizeof storage);
+  return size;
+}
+
+Expected<int> open_stream(const Address& peer, const Address& local) noexcept {
+  alignas(8) std::byte scratch[128];
+  if (to_system(peer, scratch) == 0) return failure(path_too_long("connect", peer));
+  Fd fd(::socket(system_family(peer.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failure(error_here("connect", peer));
+  if (local.family() != Family::none) {
+    const std::uint32_t size = to_system(local, scratch);
+    if (size == 0) return failure(path_too_long("bind", local));
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(scratch), size) != 0) {
+      return failure(error_here("bind", local));
+    }
+  }
+  return fd.release();
+}
+
+Expected<int> listen_stream(const Address& at, const ListenOptions& options) noexcept {
+  alignas(8) std::byte scratch[128];
+  const std::uint32_t size = to_system(at, scratch);
+  if (size == 0) return failure(path_too_long("listen", at));
+  Fd fd(::socket(system_family(at.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return failure(error_here("listen", at));
+  if (!at.is_unix()) {
+    set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    if (options.reuse_port && set_int(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1) != 0) {
+      return failure(error_here("listen", at));
+    }
+    if (at.family() == Family::ipv6) {
+      set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
+    }
+  }
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(scratch), size) != 0 ||
+      ::listen(fd.get(), options.backlog) != 0) {
+    return failure(error_here("listen", at));
+  }
+  return fd.release();
+}
+
+Address address_of(int fd, End end) noexcept {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  auto* address = reinterpret_cast<sockaddr*>(&storage);
+  const int result =
+      end == End::local ? ::getsockname(fd, address, &size) : ::getpeername(fd, address, &size);
+  if (result != 0) return {};
+  return from_system(storage, size);
+}
+
+int set_option(int fd, SocketOption option, int value) noexcept {
+  switch (option) {
+    case SocketOption::no_delay: return set_int(fd, IPPROTO_TCP, TCP_NODELAY, value);
+    case SocketOption::keep_alive_seconds: return set_keep_alive(fd, value);
+    case SocketOption::receive_buffer: return set_int(fd, SOL_SOCKET, SO_RCVBUF, value);
+    case SocketOption::send_buffer: return set_int(fd, SOL_SOCKET, SO_SNDBUF, value);
+    case SocketOption::reset_on_close: {
+      const linger now{.l_onoff = value, .l_linger = 0};
+      return ::setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now) == 0 ? 0 : -errno;
+    }
+  }
+  return -EINVAL;
+}
+
+int get_fact(int fd, SocketFact fact) noexcept {
+  int value = 0;
+  if (fact == SocketFact::unread_bytes) {
+    return ::ioctl(fd, SIOCINQ, &value) == 0 ? value : -errno;
+  }
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &size) == 0 ? value : -errno;
+}
+
+void shutdown(int fd, Direction direction) noexcept {
+  ::shutdown(fd, direction == Direction::write ? SHUT_WR : SHUT_RDWR);
+}
+
+void close(int fd) noexcept { ::close(fd); }
+
+void remove(const std::string& path) noexcept { ::unlink(path.c_str()); }
+
+bool is_torn_down(int fd) noexcept {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+         info.tcpi_state == TCP_CLOSE;
+}
+
+bool is_tcp(int fd) noexcept {
+  int value = 0;
+  socklen_t size = sizeof value;
+  return ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &value, &size) == 0 && value == IPPROTO_TCP;
+}
+
+int accept(int fd) noexcept {
+  for (;;) {
+    const int accepted = ::accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (accepted >= 0) return accepted;
+    if (errno != EINTR && errno != ECONNABORTED) return -errno;
+  }
+}
+
+std::int32_t receive(int fd, std::span<char> room) noexcept {
+  for (;;) {
+    const ssize_t size = ::recv(fd, room.data(), room.size(), MSG_DONTWAIT);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int32_t send(int fd, std::span<const iovec> pieces) noexcept {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());
+  message.msg_iovlen = pieces.size();
+  for (;;) {
+    const ssize_t size = pieces.size() == 1
+                             ? ::send(fd, pieces[0].iov_base, pieces[0].iov_len, kFlags)
+                             : ::sendmsg(fd, &message, kFlags);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept {
+  for (;;) {
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(op.scratch), size) == 0) return 0;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+Events poll_now(int fd, Events wanted) noexcept {
+  pollfd entry{.fd = fd, .events = POLLRDHUP, .revents = 0};
+  if (wanted.has(Events::readable)) entry.events |= POLLIN;
+  if (wanted.has(Events::writable)) entry.events |= POLLOUT;
+  Events result;
+  if (::poll(&entry, 1, 0) <= 0) return result;
+  if ((entry.revents & POLLIN) != 0) result.bits |= Events::readable;
+  if ((entry.revents & POLLOUT) != 0) result.bits |= Events::writable;
+  if ((entry.revents & POLLRDHUP) != 0) result.bits |= Events::peer_closed;
+  if ((entry.revents & POLLHUP) != 0) result.bits |= Events::hangup;
+  if ((entry.revents & (POLLERR | POLLNVAL)) != 0) result.bits |= Events::error;
+  return result;
+}
+
+void make_nonblocking(int fd) noexcept {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags >= 0) ::fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+Expected<Fd> make_eventfd() noexcept {
+  Fd fd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!fd) return failure(error_here("eventfd", {}));
+  return fd;
+}
+
+void signal_eventfd(int fd) noexcept {
+  const std::uint64_t one = 1;
+  // EAGAIN means that the counter is full, and so readable: the wake has happened already.
+  [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
+}
+
+void drain_eventfd(int fd) noexcept {
+  std::uint64_t count = 0;
+  [[maybe_unused]] const ssize_t size = ::read(fd, &count, sizeof count);
+}
+
+}  // namespace weir::inline v1::posix

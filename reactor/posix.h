@@ -1,0 +1,72 @@
+// System calls on sockets, descriptors and clocks, without system types in the signatures. Together
+// with the backends this is all that includes system I/O headers.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "weir/reactor/address.h"
+#include "weir/reactor/backend.h"
+#include "weir/reactor/error.h"
+#include "weir/reactor/time.h"
+
+namespace weir::inline v1::posix {
+
+// Closes what it holds.
+class Fd {
+ public:
+  Fd() noexcept = default;
+  explicit Fd(int fd) noexcept : fd_(fd) {}
+  Fd(Fd&& other) noexcept : fd_(other.release()) {}
+  Fd& operator=(Fd&& other) noexcept;
+  ~Fd();
+
+  int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  int release() noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+Instant now() noexcept;
+std::uint32_t interface_index(std::string_view name) noexcept;  // 0 when there is none
+
+// The address in the kernel's form in `scratch` of 128 bytes; its length, or 0 when a Unix path is
+// too long or the address is empty.
+std::uint32_t to_system(const Address& address, std::byte* scratch) noexcept;
+
+// Stream sockets, non-blocking and close-on-exec. A path over 108 bytes is EINVAL.
+Expected<int> open_stream(const Address& peer, const Address& local) noexcept;
+Expected<int> listen_stream(const Address& at, const ListenOptions& options) noexcept;
+Address address_of(int fd, End end) noexcept;
+int set_option(int fd, SocketOption option, int value) noexcept;
+int get_fact(int fd, SocketFact fact) noexcept;
+void shutdown(int fd, Direction direction) noexcept;
+void close(int fd) noexcept;
+void remove(const std::string& path) noexcept;
+
+// True for a TCP socket whose connection the kernel has torn down (TCP_CLOSE): after a short send
+// that is how a reset shows, the kernel having swallowed its error (measured on Linux 6.18).
+bool is_torn_down(int fd) noexcept;
+// True for sockets on which a read that does not fill its buffer has emptied the receive queue.
+bool is_tcp(int fd) noexcept;
+
+// Plain calls that never block and never raise SIGPIPE; -errno on failure, EINTR retried.
+int accept(int fd) noexcept;
+std::int32_t receive(int fd, std::span<char> room) noexcept;
+std::int32_t send(int fd, std::span<const iovec> pieces) noexcept;
+int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept;
+// What is true of `fd` at this moment.
+Events poll_now(int fd, Events wanted) noexcept;
+// Sets O_NONBLOCK and FD_CLOEXEC.
+void make_nonblocking(int fd) noexcept;
+
+Expected<Fd> make_eventfd() noexcept;
+void signal_eventfd(int fd) noexcept;  // async-signal-safe
+void drain_eventfd(int fd) noexcept;
+
+}  // namespace weir::inline v1::posix

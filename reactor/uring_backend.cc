@@ -1,0 +1,672 @@
+#include "reactor/uring_backend.h"
+
+#include <liburing.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "reactor/kernel_backend.h"
+#include "reactor/uring_abi.h"
+#include "reactor/uring_buffers.h"
+#include "reactor/uring_probe.h"
+
+namespace weir::inline v1 {
+namespace {
+
+constexpr std::uint64_t kIgnoredMark = ~std::uint64_t{0};  // results of cancel requests
+constexpr std::uint64_t kWakeMark = ~std::uint64_t{1};
+
+// An Op::slot that names no request: the op waits in a list of ours, the kernel knows nothing.
+constexpr std::uint32_t kQueuedSlot = Op::kNoSlot - 1;
+
+// POLLERR and POLLHUP are always reported. POLLRDHUP is Linux's "the peer sent FIN".
+constexpr unsigned kHangupMask = POLLRDHUP | POLLERR | POLLHUP;
+constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
+
+enum class Role : std::uint8_t {
+  operation,     // the op's own request
+  readiness,     // a receive without a buffer ring: multishot poll, then plain recv
+  starved_watch  // a receive without memory: a poll that sees resets
+};
+
+// What the kernel was asked for. user_data is the request's index and generation, so that a late
+// completion cannot be taken for another request's.
+struct Request {
+  Op* op = nullptr;
+  std::uint32_t generation = 0;
+  std::uint32_t next_free = 0;
+  std::uint32_t send_bytes = 0;
+  Role role = Role::operation;
+};
+
+struct FdState {
+  bool send_in_ring = false;   // a send request is with the kernel
+  bool send_fell_short = false;  // one came back short: the connection's error may be swallowed
+  bool read_to_the_end = false;  // as in the epoll backend, for plain receives
+  bool type_known = false;
+  bool short_read_empties = false;
+  bool ending = false;           // the receive is over once its readiness poll has ended
+  std::int32_t final_result = 0;
+};
+
+Events events_of(unsigned mask) noexcept {
+  Events events;
+  if ((mask & POLLIN) != 0) events.bits |= Events::readable;
+  if ((mask & POLLOUT) != 0) events.bits |= Events::writable;
+  if ((mask & POLLRDHUP) != 0) events.bits |= Events::peer_closed;
+  if ((mask & POLLHUP) != 0) events.bits |= Events::hangup;
+  if ((mask & POLLERR) != 0) events.bits |= Events::error;
+  return events;
+}
+
+class UringBackend final : public KernelBackend {
+ public:
+  UringBackend(posix::Fd wake, UringRing ring, const UringOptions& options) noexcept
+      : KernelBackend(std::move(wake)),
+        ring_(std::move(ring)),
+        options_(options),
+        arena_(*ring_.pool) {}
+
+  BackendKind kind() const noexcept override { return BackendKind::io_uring; }
+  void submit(Op& op) noexcept override;
+  void cancel(Op& op) noexcept override;
+  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
+  void release(int fd) noexcept override { fds_[fd] = {}; }
+  void close(int fd) noexcept override;
+  void prepare(Instant until) noexcept override;
+  std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
+
+ protected:
+  int source_fd() noexcept override;
+
+ private:
+  io_uring& ring() noexcept { return *ring_.ring; }
+  // Submissions.
+  void enable() noexcept;
+  io_uring_sqe* get_sqe() noexcept;
+  void arm(Op& op) noexcept;
+  void arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept;
+  void prepare_send(SendOp& op, io_uring_sqe* sqe, Request& request) noexcept;
+  void prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept;
+  std::uint64_t attach(Op& op, Role role) noexcept;
+  void send_cancel(Op& op) noexcept;
+  void arm_wake() noexcept;
+  void flush_sends() noexcept;
+  void send_now(SendOp& op) noexcept;
+  void enter(bool wait, Instant until) noexcept;
+  // Completions.
+  std::size_t reap(std::span<Completion> batch) noexcept;
+  bool on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
+  bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool last(Op& op, std::int32_t result, Completion& out) noexcept;
+  void continue_or_end(Op& op) noexcept;
+  // Receives without a buffer ring, and without memory.
+  std::size_t run_receives(std::span<Completion> batch) noexcept;
+  bool receive_now(Op& op, Completion& out) noexcept;
+  void feed_starved() noexcept;
+  bool may_feed() const noexcept;
+  void starve(Op& op) noexcept {
+    starved_.push_back(op);
+    starved_news_ = true;
+  }
+
+  UringRing ring_;
+  UringOptions options_;
+  ReceiveArena arena_;  // used without a buffer ring only
+  std::vector<Request> requests_;
+  std::uint32_t free_request_ = Op::kNoSlot;
+  FdTable<FdState> fds_;
+  IntrusiveList<Op> sends_;     // submitted this turn, with the kernel at the next poll()
+  IntrusiveList<Op> blocked_;   // found the submission queue full
+  IntrusiveList<Op> readable_;  // receives without a buffer ring whose fd has bytes
+  IntrusiveList<Op> starved_;   // receives without memory, first come, first served
+  std::vector<std::uint64_t> blocked_cancels_;  // user_data of requests to cancel
+  std::uint64_t returned_seen_ = 0;
+  posix::Fd event_fd_;
+  bool enabled_ = false;
+  bool wake_armed_ = false;      // a poll on the wake fd is with the kernel
+  bool starved_news_ = false;    // a receive in starved_ has no watch yet
+};
+
+// The ring is made disabled so that whichever thread runs the reactor becomes its single issuer.
+void UringBackend::enable() noexcept {
+  if (enabled_) return;
+  enabled_ = true;
+  WEIR_ASSERT(enable_ring(ring()) == 0);
+  if (options_.register_ring_fd) io_uring_register_ring_fd(&ring());
+}
+
+io_uring_sqe* UringBackend::get_sqe() noexcept {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring());
+  if (sqe != nullptr) return sqe;
+  enable();
+  ++counters_.system_calls;
+  io_uring_submit(&ring());
+  return io_uring_get_sqe(&ring());
+}
+
+std::uint64_t UringBackend::attach(Op& op, Role role) noexcept {
+  if (free_request_ == Op::kNoSlot) {
+    free_request_ = static_cast<std::uint32_t>(requests_.size());
+    requests_.push_back({.next_free = Op::kNoSlot});
+  }
+  op.slot = free_request_;
+  Request& request = requests_[op.slot];
+  free_request_ = request.next_free;
+  request.op = &op;
+  request.role = role;
+  return (std::uint64_t{request.generation} << 32) | op.slot;
+}
+
+void UringBackend::arm_wake() noexcept {
+  io_uring_sqe* sqe = get_sqe();
+  wake_armed_ = sqe != nullptr;
+  if (sqe == nullptr) return;
+  io_uring_prep_poll_multishot(sqe, wake_fd(), POLLIN);
+  io_uring_sqe_set_data64(sqe, kWakeMark);
+}
+
+void UringBackend::submit(Op& op) noexcept {
+  WEIR_ASSERT(op.idle() && op.fd >= 0);
+  op.state = OpState::submitted;
+  if (op.kind == OpKind::send) {
+    op.slot = kQueuedSlot;
+    sends_.push_back(op);
+    return;
+  }
+  arm(op);
+}
+
+// Puts one submission queue entry down for the op, or lets it wait for room.
+void UringBackend::arm(Op& op) noexcept {
+  auto* connect = op.kind == OpKind::connect ? static_cast<ConnectOp*>(&op) : nullptr;
+  const std::uint32_t size =
+      connect != nullptr ? posix::to_system(connect->peer, connect->scratch) : 0;
+  if (connect != nullptr && size == 0) return finish(op, -EINVAL);
+  if (op.kind == OpKind::recv && ring_.buffers != nullptr && ring_.buffers->filled() == 0) {
+    op.slot = kQueuedSlot;
+    starve(op);
+    return;
+  }
+  io_uring_sqe* sqe = get_sqe();
+  if (sqe == nullptr) {
+    op.slot = kQueuedSlot;
+    blocked_.push_back(op);
+    return;
+  }
+  const std::uint64_t user_data = attach(op, Role::operation);
+  Request& request = requests_[op.slot];
+  switch (op.kind) {
+    case OpKind::accept: {
+      constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+      if (options_.multishot_accept) {
+        io_uring_prep_multishot_accept(sqe, op.fd, nullptr, nullptr, kFlags);
+      } else {
+        io_uring_prep_accept(sqe, op.fd, nullptr, nullptr, kFlags);
+      }
+      break;
+    }
+    case OpKind::connect:
+      io_uring_prep_connect(sqe, op.fd, reinterpret_cast<sockaddr*>(connect->scratch), size);
+      break;
+    case OpKind::recv: arm_recv(op, sqe, request.role); break;
+    case OpKind::send: prepare_send(static_cast<SendOp&>(op), sqe, request); break;
+    case OpKind::poll: prepare_poll(static_cast<PollOp&>(op), sqe); break;
+  }
+  io_uring_sqe_set_data64(sqe, user_data);
+}
+
+void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
+  if (ring_.buffers == nullptr) {
+    role = Role::readiness;
+    io_uring_prep_poll_multishot(sqe, op.fd, kReadableMask);
+    return;
+  }
+  io_uring_prep_recv_multishot(sqe, op.fd, nullptr, 0, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = BufferRing::kGroup;
+}
+
+// MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd.
+void UringBackend::prepare_send(SendOp& op, io_uring_sqe* sqe, Request& request) noexcept {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  std::size_t bytes = 0;
+  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
+  request.send_bytes = static_cast<std::uint32_t>(bytes);
+  fds_[op.fd].send_in_ring = true;
+  if (op.pieces.size() == 1) {
+    io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, kFlags);
+    return;
+  }
+  static_assert(sizeof(msghdr) <= sizeof(SendOp::scratch));
+  auto* message = ::new (static_cast<void*>(op.scratch)) msghdr{};
+  message->msg_iov = const_cast<iovec*>(op.pieces.data());
+  message->msg_iovlen = op.pieces.size();
+  io_uring_prep_sendmsg(sqe, op.fd, message, kFlags);
+}
+
+void UringBackend::prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept {
+  if (op.watch_hangup) {
+    io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
+    return;
+  }
+  unsigned mask = 0;
+  if (op.wanted.has(Events::readable)) mask |= POLLIN;
+  if (op.wanted.has(Events::writable)) mask |= POLLOUT;
+  io_uring_prep_poll_add(sqe, op.fd, mask);
+}
+
+void UringBackend::cancel(Op& op) noexcept {
+  if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
+  op.state = OpState::cancelling;
+  op.unlink();
+  if (op.slot == kQueuedSlot) return finish(op, -ECANCELED);
+  send_cancel(op);
+}
+
+void UringBackend::send_cancel(Op& op) noexcept {
+  const std::uint64_t target =
+      (std::uint64_t{requests_[op.slot].generation} << 32) | op.slot;
+  io_uring_sqe* sqe = get_sqe();
+  if (sqe == nullptr) {
+    blocked_cancels_.push_back(target);
+    return;
+  }
+  io_uring_prep_cancel64(sqe, target, 0);
+  io_uring_sqe_set_data64(sqe, kIgnoredMark);
+}
+
+// A few sends, and large ones, are cheaper as plain calls; many small ones go as one batch. What
+// the kernel does not take at once becomes a request that waits.
+void UringBackend::flush_sends() noexcept {
+  std::size_t count = 0;
+  sends_.for_each([&](Op&) { ++count; });
+  while (!sends_.empty()) {
+    auto& op = static_cast<SendOp&>(sends_.pop_front());
+    std::size_t bytes = 0;
+    for (const iovec& piece : op.pieces) bytes += piece.iov_len;
+    if (count < limits::kInlineSendsMax || bytes >= limits::kInlineSendBytesMin) {
+      send_now(op);
+    } else {
+      arm(op);
+    }
+  }
+}
+
+void UringBackend::send_now(SendOp& op) noexcept {
+  ++counters_.system_calls;
+  ++counters_.inline_sends;
+  const std::int32_t result = posix::send(op.fd, op.pieces);
+  if (result == -EAGAIN) return arm(op);
+  finish(op, result);
+}
+
+std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
+  enable();
+  if (!wake_armed_) arm_wake();
+  for (std::size_t i = blocked_cancels_.size(); i > 0; --i) {
+    io_uring_sqe* sqe = get_sqe();
+    if (sqe == nullptr) break;
+    io_uring_prep_cancel64(sqe, blocked_cancels_.back(), 0);
+    io_uring_sqe_set_data64(sqe, kIgnoredMark);
+    blocked_cancels_.pop_back();
+  }
+  IntrusiveList<Op> retried;
+  retried.splice_back(blocked_);
+  while (!retried.empty()) arm(retried.pop_front());
+  flush_sends();
+  feed_starved();
+
+  std::size_t count = local_.take(batch);
+  const bool must_enter = skipped_kernel_ || io_uring_sq_ready(&ring()) != 0;
+  if (count != 0 && !must_enter) {
+    skipped_kernel_ = true;
+    counters_.completions += count;
+    return count;
+  }
+  skipped_kernel_ = false;
+  const bool work_here =
+      count != 0 || !readable_.empty() || !blocked_.empty() || io_uring_cq_ready(&ring()) != 0;
+  if (!work_here || must_enter || !readable_.empty()) enter(!work_here, until);
+  count += reap(batch.subspan(count));
+  count += run_receives(batch.subspan(count));
+  counters_.completions += count;
+  return count;
+}
+
+// Submits, and runs the kernel's deferred work; waits for a completion when there is time.
+void UringBackend::enter(bool wait, Instant until) noexcept {
+  ++counters_.system_calls;
+  io_uring_cqe* cqe = nullptr;
+  if (wait && until == kNever) {
+    io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr);
+    return;
+  }
+  const Duration left =
+      wait && until != Instant::min() ? until - posix::now() : Duration::zero();
+  if (left <= Duration::zero()) {
+    io_uring_submit_and_get_events(&ring());
+    return;
+  }
+  __kernel_timespec rest{.tv_sec = left / std::chrono::seconds(1),
+                         .tv_nsec = (left % std::chrono::seconds(1)).count()};
+  // -ETIME and -EINTR are the ordinary ends of a wait; anything else shows as no completion.
+  io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr);
+}
+
+std::size_t UringBackend::reap(std::span<Completion> batch) noexcept {
+  std::size_t count = 0;
+  io_uring_cqe* cqe = nullptr;
+  while (count < batch.size() && io_uring_peek_cqe(&ring(), &cqe) == 0) {
+    const io_uring_cqe copied = *cqe;
+    io_uring_cqe_seen(&ring(), cqe);
+    if (on_cqe(copied, batch[count])) ++count;
+  }
+  return count;
+}
+
+// True when the entry became a completion in `out`.
+bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  if (cqe.user_data == kIgnoredMark) return false;
+  if (cqe.user_data == kWakeMark) {
+    if (!more) wake_armed_ = false;
+    return false;
+  }
+  const auto index = static_cast<std::uint32_t>(cqe.user_data & 0xffffffff);
+  Request& request = requests_[index];
+  WEIR_ASSERT(request.generation == cqe.user_data >> 32 && request.op != nullptr);
+  Op& op = *request.op;
+  const Role role = request.role;
+  const std::uint32_t send_bytes = request.send_bytes;
+  if (!more) {
+    ++request.generation;
+    request.op = nullptr;
+    request.next_free = std::exchange(free_request_, index);
+    op.slot = kQueuedSlot;
+  }
+  if (role == Role::readiness) return on_readiness(op, cqe, out);
+  if (role == Role::starved_watch) return on_starved_watch(op, cqe, out);
+  switch (op.kind) {
+    case OpKind::accept: return on_accept(op, cqe, out);
+    case OpKind::recv: return on_recv(op, cqe, out);
+    case OpKind::send: return on_send(op, send_bytes, cqe.res, out);
+    case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
+    case OpKind::connect: return last(op, cqe.res, out);
+  }
+  return false;
+}
+
+bool UringBackend::last(Op& op, std::int32_t result, Completion& out) noexcept {
+  op.slot = Op::kNoSlot;
+  out = {.op = &op, .result = result, .more = false};
+  return true;
+}
+
+// The kernel has ended a repeating request after a good result.
+void UringBackend::continue_or_end(Op& op) noexcept {
+  if (op.state == OpState::cancelling) return finish(op, -ECANCELED);
+  ++counters_.multishot_rearms;
+  arm(op);
+}
+
+bool UringBackend::on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  const bool passing = cqe.res == -ECONNABORTED || cqe.res == -EINTR || cqe.res == -EAGAIN;
+  if (cqe.res < 0 && !passing) return last(op, cqe.res, out);
+  if (!more) continue_or_end(op);
+  if (cqe.res < 0) return false;
+  out = {.op = &op, .result = cqe.res, .more = true};
+  return true;
+}
+
+bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  if (cqe.res > 0) {
+    Buffer received = ring_.buffers->take(cqe.flags, static_cast<std::size_t>(cqe.res));
+    if (more) {
+      ++counters_.multishot_receives;
+    } else {
+      continue_or_end(op);
+    }
+    out = {.op = &op,
+           .result = cqe.res,
+           .more = true,
+           .buffer = deliverable(*ring_.pool, std::move(received))};
+    return true;
+  }
+  WEIR_ASSERT(!more);
+  const bool cancelling = op.state == OpState::cancelling;
+  if (cqe.res == -ENOBUFS) ++counters_.ring_dry;
+  if (!cancelling && cqe.res == -ENOBUFS) {
+    starve(op);
+    return false;
+  }
+  if (!cancelling && (cqe.res == -EINTR || cqe.res == -EAGAIN)) {
+    continue_or_end(op);
+    return false;
+  }
+  if (cancelling && cqe.res != 0) return last(op, -ECANCELED, out);
+  const FdState& fd = fds_[op.fd];
+  const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_fell_short);
+  if (doubtful && posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
+  return last(op, cqe.res, out);
+}
+
+bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
+                           Completion& out) noexcept {
+  FdState& fd = fds_[op.fd];
+  fd.send_in_ring = false;
+  const bool fell_short = result >= 0 && static_cast<std::uint32_t>(result) < wanted;
+  if (fell_short && op.state != OpState::cancelling) {
+    // Not our doing: the connection is gone, or the rest, submitted again, will say what is wrong.
+    fd.send_fell_short = true;
+    if (posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
+  }
+  return last(op, result, out);
+}
+
+bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  if (cqe.res < 0 || !op.watch_hangup) {
+    const bool failed = cqe.res < 0;
+    return last(op, failed ? cqe.res : events_of(static_cast<unsigned>(cqe.res)).bits, out);
+  }
+  if ((cqe.flags & IORING_CQE_F_MORE) == 0) continue_or_end(op);
+  const Events events = events_of(static_cast<unsigned>(cqe.res) & kHangupMask);
+  if (events.bits == 0) return false;
+  out = {.op = &op, .result = events.bits, .more = true};
+  return true;
+}
+
+// A receive without a buffer ring learns here that its fd may have bytes.
+bool UringBackend::on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  FdState& fd = fds_[op.fd];
+  if (cqe.res > 0 && (static_cast<unsigned>(cqe.res) & ~unsigned{POLLIN}) != 0) {
+    fd.read_to_the_end = true;
+  }
+  if (!more && fd.ending) {
+    fd.ending = false;
+    return last(op, fd.final_result, out);
+  }
+  if (!more && op.state == OpState::cancelling) {
+    op.unlink();
+    return last(op, -ECANCELED, out);
+  }
+  if (!more && cqe.res < 0) {
+    op.unlink();
+    return last(op, cqe.res, out);
+  }
+  if (op.state == OpState::cancelling || fd.ending) return false;
+  if (!more) {
+    op.unlink();
+    continue_or_end(op);
+  } else {
+    ++counters_.multishot_receives;
+  }
+  // Without room in the submission queue the op waits in `blocked_`; armed again, the poll reports
+  // the same bytes.
+  if (!op.linked()) readable_.push_back(op);
+  return false;
+}
+
+std::size_t UringBackend::run_receives(std::span<Completion> batch) noexcept {
+  std::size_t count = 0;
+  while (count < batch.size() && !readable_.empty()) {
+    if (receive_now(readable_.pop_front(), batch[count])) ++count;
+  }
+  return count;
+}
+
+bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
+  FdState& fd = fds_[op.fd];
+  if (!fd.type_known) {
+    fd.type_known = true;
+    fd.short_read_empties = posix::is_tcp(op.fd);
+  }
+  const std::span<char> room = arena_.room();
+  if (room.empty()) {
+    ++counters_.ring_dry;
+    starve(op);
+    return false;
+  }
+  ++counters_.system_calls;
+  const std::int32_t result = posix::receive(op.fd, room);
+  if (result == -EAGAIN) return false;
+  if (result <= 0) {
+    // The readiness poll must end before the owner may close the fd.
+    const bool swallowed =
+        result == 0 && (fd.send_in_ring || fd.send_fell_short) && posix::is_torn_down(op.fd);
+    fd.ending = true;
+    fd.final_result = swallowed ? -ECONNRESET : result;
+    send_cancel(op);
+    return false;
+  }
+  const auto size = static_cast<std::size_t>(result);
+  out = {.op = &op,
+         .result = result,
+         .more = true,
+         .buffer = deliverable(*ring_.pool, arena_.commit(size))};
+  const bool emptied = size < room.size() && fd.short_read_empties && !fd.read_to_the_end;
+  if (!emptied) readable_.push_back(op);
+  return true;
+}
+
+bool UringBackend::may_feed() const noexcept {
+  if (starved_.empty()) return false;
+  if (ring_.buffers == nullptr) return ring_.pool->returned() != returned_seen_;
+  return ring_.buffers->filled() != 0 || ring_.pool->available();
+}
+
+// Starved receives are armed again when memory is back, a few for each chunk; the others watch for
+// a reset meanwhile. None is armed on an empty ring: it would fail at once, for ever.
+void UringBackend::feed_starved() noexcept {
+  if (ring_.buffers != nullptr) ring_.buffers->replenish();
+  if (starved_.empty()) return;
+  const bool news = std::exchange(starved_news_, false);
+  if (ring_.buffers == nullptr) {
+    if (may_feed()) readable_.splice_back(starved_);
+    returned_seen_ = ring_.pool->returned();
+    return;
+  }
+  std::size_t feed = ring_.buffers->filled() * limits::kStarvedRearmsPerChunk;
+  if (feed == 0 && !news) return;
+  IntrusiveList<Op> waiting;
+  waiting.splice_back(starved_);
+  while (!waiting.empty()) {
+    Op& op = waiting.pop_front();
+    if (feed > 0) {
+      --feed;
+      if (op.slot != kQueuedSlot) {
+        send_cancel(op);  // its watch; the receive is armed when the watch has ended
+      } else {
+        ++counters_.multishot_rearms;
+        arm(op);
+      }
+      continue;
+    }
+    starved_.push_back(op);
+    if (op.slot != kQueuedSlot) continue;
+    if (io_uring_sqe* sqe = get_sqe(); sqe != nullptr) {
+      const std::uint64_t user_data = attach(op, Role::starved_watch);
+      io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
+      io_uring_sqe_set_data64(sqe, user_data);
+    }
+  }
+}
+
+bool UringBackend::on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  const bool reset = cqe.res > 0 && (static_cast<unsigned>(cqe.res) & POLLERR) != 0;
+  FdState& fd = fds_[op.fd];
+  if (reset && !fd.ending && op.state != OpState::cancelling) {
+    fd.ending = true;
+    const int error = posix::get_fact(op.fd, SocketFact::pending_error);
+    fd.final_result = error > 0 ? -error : -ECONNRESET;
+    op.unlink();
+    if (more) send_cancel(op);
+  }
+  if (more) return false;
+  if (fd.ending) {
+    fd.ending = false;
+    return last(op, fd.final_result, out);
+  }
+  if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
+  op.unlink();
+  ++counters_.multishot_rearms;
+  arm(op);
+  return false;
+}
+
+void UringBackend::close(int fd) noexcept {
+  release(fd);
+  ++counters_.system_calls;
+  posix::close(fd);
+}
+
+// With DEFER_TASKRUN the ring's own fd never wakes a foreign poll: a registered eventfd does.
+int UringBackend::source_fd() noexcept {
+  if (event_fd_) return event_fd_.get();
+  auto made = posix::make_eventfd();
+  if (!made || io_uring_register_eventfd(&ring(), made->get()) != 0) return -1;
+  event_fd_ = std::move(*made);
+  return event_fd_.get();
+}
+
+// The ring is entered first and the eventfd read after it: entering posts completions, and each
+// post signals the eventfd again.
+void UringBackend::prepare(Instant until) noexcept {
+  enable();
+  if (!wake_armed_) arm_wake();
+  flush_sends();
+  feed_starved();
+  ++counters_.system_calls;
+  io_uring_submit_and_get_events(&ring());
+  if (event_fd_) posix::drain_eventfd(event_fd_.get());
+  const unsigned flags = IO_URING_READ_ONCE(*ring().sq.kflags);
+  const bool kernel_has_more = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+  prepare_host(until, kernel_has_more || io_uring_cq_ready(&ring()) != 0 || !local_.empty() ||
+                          !readable_.empty() || !blocked_.empty());
+}
+
+}  // namespace
+
+Expected<UringBackendMade> make_uring_backend(const BackendOptions& options) {
+  auto wake = posix::make_eventfd();
+  if (!wake) return failure(wake.error());
+  auto ring = make_uring_ring(options);
+  if (!ring) return failure(ring.error());
+  std::string techniques = ring->techniques;
+  return UringBackendMade{.backend = std::make_unique<UringBackend>(
+                              std::move(*wake), std::move(*ring), options.uring),
+                          .techniques = std::move(techniques)};
+}
+
+}  // namespace weir::inline v1

@@ -1,0 +1,131 @@
+#include "reactor/uring_probe.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+
+#include "weir/reactor/assert.h"
+
+namespace weir::inline v1 {
+namespace {
+
+std::string advice_for(int error) {
+  switch (error) {
+    case EPERM:
+    case EACCES:
+      return "io_uring is forbidden here, by a seccomp profile or by the sysctl "
+             "kernel.io_uring_disabled";
+    case ENOSYS: return "io_uring_setup(2) is missing, or hidden by a seccomp profile";
+    case ENOMEM: return "the limit on locked memory (ulimit -l) is too low for a ring";
+    case EINVAL:
+    case EOPNOTSUPP: return "this kernel lacks what weir needs of io_uring; Linux 6.1 has it";
+    case EMFILE: return "the limit on open files (ulimit -n) is reached";
+    default: return "io_uring does not work here";
+  }
+}
+
+Error refusal(int error) {
+  return {.code = errno_code(error),
+          .syscall = "io_uring_setup",
+          .address = {},
+          .detail = advice_for(error)};
+}
+
+unsigned setup_flags(const UringOptions& options) noexcept {
+  const unsigned task_run =
+      options.defer_taskrun ? IORING_SETUP_DEFER_TASKRUN : IORING_SETUP_COOP_TASKRUN;
+  return IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG |
+         task_run;
+}
+
+// 0, or the errno value that setting up, submitting or completing gave.
+int try_round_trip(const UringOptions& options) noexcept {
+  io_uring ring{};
+  io_uring_params params{};
+  params.flags = setup_flags(options);
+  int result = io_uring_queue_init_params(8, &ring, &params);
+  if (result < 0) return -result;
+  io_uring_prep_nop(io_uring_get_sqe(&ring));
+  result = io_uring_submit_and_wait(&ring, 1);
+  io_uring_cqe* cqe = nullptr;
+  if (result >= 0) result = io_uring_peek_cqe(&ring, &cqe);
+  if (result == 0) result = cqe->res;
+  io_uring_queue_exit(&ring);
+  return result < 0 ? -result : 0;
+}
+
+int set_up(io_uring& ring, const UringOptions& options, unsigned entries, unsigned completions) {
+  io_uring_params params{};
+  params.flags = setup_flags(options) | IORING_SETUP_R_DISABLED | IORING_SETUP_CQSIZE;
+  params.cq_entries = completions;
+  return -io_uring_queue_init_params(entries, &ring, &params);
+}
+
+// The probe needs no privilege, but a seccomp profile may forbid registering altogether: then the
+// operations show what they can do when they are used.
+bool has_operations(io_uring& ring) noexcept {
+  io_uring_probe* probe = io_uring_get_probe_ring(&ring);
+  if (probe == nullptr) return true;
+  bool all = true;
+  for (const int operation : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
+                              IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL}) {
+    all = all && io_uring_opcode_supported(probe, operation) != 0;
+  }
+  io_uring_free_probe(probe);
+  return all;
+}
+
+// Receive memory in the best form that the kernel takes.
+bool add_buffers(UringRing& made, const BackendOptions& options) {
+  const auto try_ring = [&](std::size_t chunk_bytes, unsigned chunks, bool incremental) {
+    made.pool.reset(BufferPool::create(chunk_bytes, options.receive_memory_max));
+    if (made.pool == nullptr) return false;
+    auto buffers = BufferRing::create(*made.ring, *made.pool, chunks, incremental);
+    if (buffers) made.buffers = std::move(*buffers);
+    return buffers.has_value();
+  };
+  const unsigned chunks = std::bit_ceil(std::max(options.uring.ring_chunks, 2U));
+  if (options.uring.buffer_ring && options.uring.incremental &&
+      try_ring(limits::kReceiveChunkBytes, chunks, true)) {
+    made.techniques = "multishot receive, incremental buffer ring";
+    return true;
+  }
+  // As many bytes as the incremental ring would have, in smaller pieces.
+  const auto plain = static_cast<unsigned>(chunks * (limits::kPlainRingBuffers /
+                                                     limits::kRingChunks));
+  if (options.uring.buffer_ring && try_ring(limits::kPlainRingBufferBytes, plain, false)) {
+    made.techniques = "multishot receive, plain buffer ring";
+    return true;
+  }
+  made.techniques = "multishot poll, plain receives";
+  made.pool.reset(BufferPool::create(limits::kReceiveChunkBytes, options.receive_memory_max));
+  return made.pool != nullptr;
+}
+
+}  // namespace
+
+int enable_ring(io_uring& ring) noexcept {
+  const long result = ::syscall(__NR_io_uring_register, ring.ring_fd,
+                                IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return result == 0 ? 0 : -errno;
+}
+
+Expected<UringRing> make_uring_ring(const BackendOptions& options) {
+  if (const int error = try_round_trip(options.uring); error != 0) return failure(refusal(error));
+  auto ring = std::make_unique<io_uring>();
+  const unsigned entries = options.uring.entries;
+  int error = set_up(*ring, options.uring, entries,
+                     std::max(limits::kRingCompletionsMin, 2 * entries));
+  if (error == ENOMEM) error = set_up(*ring, options.uring, 64, 128);
+  if (error != 0) return failure(refusal(error));
+  UringRing made;
+  made.ring.reset(ring.release());
+  if (!has_operations(*made.ring)) return failure(refusal(EOPNOTSUPP));
+  if (!add_buffers(made, options)) return failure(refusal(ENOMEM));
+  return made;
+}
+
+}  // namespace weir::inline v1

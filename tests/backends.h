@@ -1,0 +1,93 @@
+// The backends that every behavioural test runs on: both kernel ones, each fallback forced, and the
+// simulator.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "weir/reactor/reactor.h"
+#include "weir/reactor/sim_backend.h"
+
+namespace weir::test {
+
+struct BackendCase {
+  std::string name;
+  BackendOptions options;
+};
+
+inline void PrintTo(const BackendCase& backend, std::ostream* out) { *out << backend.name; }
+
+inline BackendCase uring_case(std::string name, void (*change)(BackendOptions&)) {
+  BackendCase made{.name = std::move(name), .options = {.kind = BackendKind::io_uring}};
+  change(made.options);
+  return made;
+}
+
+// True when this machine lets us use io_uring; where it does not, those cases are skipped.
+inline bool uring_works() {
+  static const bool works = choose_backend({.kind = BackendKind::io_uring}).has_value();
+  return works;
+}
+
+inline std::vector<BackendCase> kernel_backends() {
+  return {
+      {.name = "epoll", .options = {.kind = BackendKind::epoll}},
+      uring_case("io_uring", [](BackendOptions&) {}),
+      uring_case("io_uring_plain_ring",
+                 [](BackendOptions& options) { options.uring.incremental = false; }),
+      uring_case("io_uring_no_ring",
+                 [](BackendOptions& options) { options.uring.buffer_ring = false; }),
+      uring_case("io_uring_oneshot_accept",
+                 [](BackendOptions& options) { options.uring.multishot_accept = false; }),
+      uring_case("io_uring_coop_taskrun",
+                 [](BackendOptions& options) { options.uring.defer_taskrun = false; }),
+      uring_case("io_uring_unregistered_fd",
+                 [](BackendOptions& options) { options.uring.register_ring_fd = false; }),
+      uring_case("io_uring_tiny_ring",
+                 [](BackendOptions& options) {
+                   options.uring.entries = 8;
+                   options.uring.ring_chunks = 2;
+                 }),
+  };
+}
+
+inline std::vector<BackendCase> all_backends() {
+  std::vector<BackendCase> cases = kernel_backends();
+  cases.push_back({.name = "sim", .options = {.kind = BackendKind::sim}});
+  return cases;
+}
+
+inline std::string case_name(const testing::TestParamInfo<BackendCase>& info) {
+  return info.param.name;
+}
+
+// A test that runs once on each backend; `backend()` makes a fresh one.
+class BackendTest : public testing::TestWithParam<BackendCase> {
+ protected:
+  void SetUp() override {
+    if (GetParam().options.kind == BackendKind::io_uring && !uring_works()) {
+      GTEST_SKIP() << "io_uring is not available here";
+    }
+  }
+
+  static std::unique_ptr<Backend> make_backend() {
+    auto chosen = choose_backend(GetParam().options);
+    EXPECT_TRUE(chosen.has_value()) << (chosen ? "" : chosen.error().message());
+    return chosen ? std::move(chosen->backend) : nullptr;
+  }
+
+  static bool simulated() { return GetParam().options.kind == BackendKind::sim; }
+};
+
+#define WEIR_ON_ALL_BACKENDS(Suite)                                                          \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::all_backends()),   \
+                           weir::test::case_name)
+#define WEIR_ON_KERNEL_BACKENDS(Suite)                                                        \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::kernel_backends()), \
+                           weir::test::case_name)
+
+}  // namespace weir::test
