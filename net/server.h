@@ -52,6 +52,9 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   void drain(Duration patience);
   void close_all_connections();
 
+  // The listening fd, for options that weir does not know; -1 when there is none. It stays the
+  // server's. Accepted sockets inherit most of what is set on it.
+  int native_handle() const noexcept { return listener_ == nullptr ? -1 : listener_->fd(); }
   std::size_t connections() const noexcept { return open_; }
   Reactor& reactor() const noexcept { return net_.reactor(); }
   void ref();

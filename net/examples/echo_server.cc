@@ -5,8 +5,12 @@
 // The bytes that a socket receives go to its write queue as they are: nothing is copied. When the
 // queue is full the socket is not read until it has drained, so a peer that does not read its echo
 // feels it in its own sends.
-#include <CLI/CLI.hpp>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
+#include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -28,6 +32,7 @@ struct Flags {
   weir::BackendKind backend = weir::BackendKind::automatic;
   int threads = 1;
   bool stats = false;
+  std::string congestion;
 };
 
 CLI::App& describe(CLI::App& app, Flags& flags) {
@@ -43,6 +48,8 @@ CLI::App& describe(CLI::App& app, Flags& flags) {
   app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
       ->check(CLI::Range(1, 256));
   app.add_flag("--stats", flags.stats, "print counters at the end");
+  app.add_option("--congestion", flags.congestion,
+                 "congestion control of the connections (tcp(7)); default: the system's");
   return app;
 }
 
@@ -73,10 +80,21 @@ class EchoServer {
   }
 
   weir::Expected<weir::Address> listen(int port) {
-    return server_.listen({.port = port,
-                           .host = flags_.host,
-                           .path = flags_.unix_path,
-                           .reuse_port = flags_.threads > 1});
+    auto bound = server_.listen({.port = port,
+                                 .host = flags_.host,
+                                 .path = flags_.unix_path,
+                                 .reuse_port = flags_.threads > 1});
+    const std::string& name = flags_.congestion;
+    if (!bound || name.empty()) return bound;
+    // Accepted connections inherit it.
+    if (setsockopt(server_.native_handle(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
+                   static_cast<socklen_t>(name.size())) != 0) {
+      return weir::failure({.code = weir::errno_code(errno),
+                            .syscall = "setsockopt",
+                            .address = {},
+                            .detail = "--congestion " + name});
+    }
+    return bound;
   }
 
   void drain() { server_.drain(kDrainPatience); }

@@ -1,0 +1,185 @@
+// The least that an epoll echo server can do: one thread, no library, nothing but the system calls
+// that the work needs. What weir's epoll backend costs is the distance to this program.
+//
+// The choices, each of which measured as the cheapest of its kind:
+//  * Edge-triggered and registered once, for reading and writing alike: no epoll_ctl per message.
+//  * A receive that does not fill the buffer has emptied the socket, so no second receive has to
+//    prove it. Only after the peer's end was announced (which may share the data's edge) does
+//    reading go on until the kernel says so.
+//  * The answer is sent at once. Only if the kernel takes a part of it is the remainder copied
+//    aside; then reading stops until it is written, so a connection holds at most one buffer.
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "bench/floor_common.h"
+
+namespace weir::bench {
+namespace {
+
+// 64 KiB are as good up to 16 KiB a message; with 1 MiB a message they cost a third more.
+constexpr std::size_t kBufferSize = 256 * 1024;
+constexpr int kMaxEvents = 512;
+// Full buffers that one connection may echo before the others get their turn.
+constexpr int kReadsPerTurn = 4;
+constexpr std::uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+constexpr std::uint32_t kEndOfInput = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+struct Connection {
+  // What the kernel did not take yet. Not empty exactly while the connection is not read from.
+  std::vector<char> unsent;
+  std::size_t unsent_begin = 0;
+  // True once an event announced the end of input: a short read then proves nothing.
+  bool read_to_end = false;
+};
+
+class EpollFloor {
+ public:
+  explicit EpollFloor(int listener)
+      : listener_(listener), buffer_(std::make_unique<char[]>(kBufferSize)) {}
+
+  int run() {
+    epoll_ = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_ < 0 || !control(EPOLL_CTL_ADD, listener_, EPOLLIN | EPOLLET)) {
+      std::fprintf(stderr, "floor_epoll: epoll: %s\n", std::strerror(errno));
+      return 1;
+    }
+    announce_floor(listener_, "epoll");
+    std::array<epoll_event, kMaxEvents> events;
+    for (;;) {
+      const int ready = epoll_wait(epoll_, events.data(), kMaxEvents, -1);
+      if (ready < 0 && errno != EINTR) {
+        std::fprintf(stderr, "floor_epoll: epoll_wait: %s\n", std::strerror(errno));
+        return 1;
+      }
+      for (int i = 0; i < ready; ++i) {
+        const int fd = events[static_cast<std::size_t>(i)].data.fd;
+        if (fd == listener_) {
+          accept_all();
+        } else {
+          handle(fd, events[static_cast<std::size_t>(i)].events);
+        }
+      }
+    }
+  }
+
+ private:
+  bool control(int operation, int fd, std::uint32_t interest) {
+    epoll_event event{};
+    event.events = interest;
+    event.data.fd = fd;
+    return epoll_ctl(epoll_, operation, fd, &event) == 0;
+  }
+
+  void accept_all() {
+    accept_waits_for_fd_ = false;
+    for (;;) {
+      const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0) {
+        if (errno == EINTR || errno == ECONNABORTED) continue;
+        // The edge of a connection that could not be accepted is spent: a close retries it.
+        accept_waits_for_fd_ = errno != EAGAIN;
+        return;
+      }
+      const auto index = static_cast<std::size_t>(fd);
+      if (index >= connections_.size()) connections_.resize(2 * index + 64);
+      if (!control(EPOLL_CTL_ADD, fd, kInterest)) close(fd);
+    }
+  }
+
+  void handle(int fd, std::uint32_t events) {
+    Connection& connection = connections_[static_cast<std::size_t>(fd)];
+    bool may_read = (events & ~std::uint32_t{EPOLLOUT}) != 0;
+    if ((events & kEndOfInput) != 0) connection.read_to_end = true;
+    if (!connection.unsent.empty()) {
+      if (!flush(fd, connection)) return;
+      // Whatever arrived meanwhile had its edge while nobody read.
+      may_read = true;
+    }
+    if (may_read) echo(fd, connection);
+  }
+
+  void echo(int fd, Connection& connection) {
+    for (int reads = 0; reads < kReadsPerTurn; ++reads) {
+      const ssize_t received = recv(fd, buffer_.get(), kBufferSize, 0);
+      if (received <= 0) {
+        if (received == 0 || errno != EAGAIN) drop(fd);
+        return;
+      }
+      const auto size = static_cast<std::size_t>(received);
+      const std::optional<std::size_t> sent = send_some(fd, buffer_.get(), size);
+      if (!sent) return drop(fd);
+      if (*sent < size) {
+        connection.unsent.assign(buffer_.get() + *sent, buffer_.get() + size);
+        return;
+      }
+      if (size < kBufferSize && !connection.read_to_end) return;
+    }
+    // Setting the interest anew makes the kernel report the connection again if it has more.
+    control(EPOLL_CTL_MOD, fd, kInterest);
+  }
+
+  // True when nothing is left to send. False also when the connection is gone.
+  bool flush(int fd, Connection& connection) {
+    const std::size_t size = connection.unsent.size() - connection.unsent_begin;
+    const std::optional<std::size_t> sent =
+        send_some(fd, connection.unsent.data() + connection.unsent_begin, size);
+    if (!sent) {
+      drop(fd);
+      return false;
+    }
+    connection.unsent_begin += *sent;
+    if (*sent < size) return false;
+    connection.unsent.clear();
+    connection.unsent_begin = 0;
+    return true;
+  }
+
+  // How much the kernel took, which may be nothing; no value if the connection is broken.
+  static std::optional<std::size_t> send_some(int fd, const char* data, std::size_t size) {
+    const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno == EAGAIN) return 0;
+    return std::nullopt;
+  }
+
+  void drop(int fd) {
+    close(fd);
+    connections_[static_cast<std::size_t>(fd)] = Connection{};
+    // Accepting may move connections_, so this comes last and no caller touches its reference.
+    if (accept_waits_for_fd_) accept_all();
+  }
+
+  int listener_;
+  int epoll_ = -1;
+  std::unique_ptr<char[]> buffer_;
+  // Indexed by descriptor.
+  std::vector<Connection> connections_;
+  // True exactly while the listener may hold connections that no coming edge will announce.
+  bool accept_waits_for_fd_ = false;
+};
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) {
+  using namespace weir::bench;
+  FloorOptions options;
+  if (const auto code = parse_floor_flags(argc, argv, "Bare epoll echo server", options)) {
+    return *code;
+  }
+  exit_on_signals();
+  const int listener = open_floor_listener(options);
+  if (listener < 0) return 1;
+  return EpollFloor(listener).run();
+}

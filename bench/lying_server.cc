@@ -1,0 +1,75 @@
+// A test's echo server that breaks its word in one chosen way, to prove that the load generator
+// sees it. It prints what the other servers print and serves one connection after the other.
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "bench/floor_common.h"
+
+namespace weir::bench {
+namespace {
+
+// Late enough to lie beyond the first message, early enough to be reached at once.
+constexpr std::size_t kLiePosition = 1000;
+
+// Applies the lie to the bytes that follow `position` in the stream. False: close now.
+bool tell(const std::string& lie, std::size_t position, std::vector<char>& data) {
+  if (kLiePosition < position || kLiePosition >= position + data.size()) return true;
+  const auto at = data.begin() + static_cast<std::ptrdiff_t>(kLiePosition - position);
+  if (lie == "flip") *at = static_cast<char>(*at ^ 1);
+  if (lie == "drop") data.erase(at);
+  if (lie == "double") data.insert(at, *at);
+  return lie != "close";
+}
+
+void send_all(int fd, const char* data, std::size_t size) {
+  while (size > 0) {
+    const ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    if (sent <= 0) return;
+    data += sent;
+    size -= static_cast<std::size_t>(sent);
+  }
+}
+
+void serve(int fd, const std::string& lie) {
+  std::vector<char> data;
+  std::size_t position = 0;
+  for (;;) {
+    data.resize(4096);
+    const ssize_t received = recv(fd, data.data(), data.size(), 0);
+    if (received <= 0) break;
+    data.resize(static_cast<std::size_t>(received));
+    if (!tell(lie, position, data)) break;
+    send_all(fd, data.data(), data.size());
+    position += static_cast<std::size_t>(received);
+  }
+  // One byte more than was asked for, where only the check after the last message can see it.
+  if (lie == "extra") send_all(fd, "x", 1);
+  close(fd);
+}
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) {
+  using namespace weir::bench;
+  if (argc != 2) {
+    std::fprintf(stderr, "usage: lying_server flip|drop|double|close|extra|none\n");
+    return 2;
+  }
+  exit_on_signals();
+  const int listener = open_floor_listener({});
+  if (listener < 0) return 1;
+  announce_floor(listener, "blocking");
+  // The listener comes non-blocking, but here nothing else is to be done meanwhile.
+  fcntl(listener, F_SETFL, 0);
+  for (;;) {
+    const int fd = accept(listener, nullptr, nullptr);
+    if (fd >= 0) serve(fd, argv[1]);
+  }
+}
