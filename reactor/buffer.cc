@@ -83,6 +83,7 @@ void BufferBlock::extend(Buffer& last, std::string_view bytes) noexcept {
 
 Buffer view_of_chunk(detail::Chunk* chunk, std::size_t offset, std::size_t size) noexcept {
   WEIR_ASSERT(offset <= chunk->capacity && size <= chunk->capacity - offset);
+  if (chunk->references == 1) chunk->owner = detail::this_thread();
   chunk->retain();
   return Buffer(chunk, chunk->data + offset, static_cast<std::uint32_t>(size));
 }

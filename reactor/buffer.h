@@ -24,8 +24,12 @@ struct Chunk {
   std::uint32_t capacity;
   const void* owner;  // identifies the thread whose count this is
 
-  void retain() noexcept;
-  void drop() noexcept;
+  void retain() noexcept { ++references; }
+  void drop() noexcept {
+    if (--references == 0) release(this);
+  }
+  // For every use by a Buffer; the first one decides whose the count is.
+  void check_thread() noexcept;
 };
 
 // A different address for each thread.
@@ -78,7 +82,10 @@ class Buffer {
   // Precondition: offset + size <= this->size().
   [[nodiscard]] Buffer slice(std::size_t offset, std::size_t size) const noexcept {
     WEIR_ASSERT(offset <= size_ && size <= size_ - offset);
-    if (chunk_ != nullptr) chunk_->retain();
+    if (chunk_ != nullptr) {
+      chunk_->check_thread();
+      chunk_->retain();
+    }
     return Buffer(chunk_, data_ + offset, static_cast<std::uint32_t>(size));
   }
   // Splits the first `size` bytes off; this keeps the rest.
@@ -100,7 +107,10 @@ class Buffer {
   std::size_t size() const noexcept { return size_; }
   bool empty() const noexcept { return size_ == 0; }
   void reset() noexcept {
-    if (chunk_ != nullptr) std::exchange(chunk_, nullptr)->drop();
+    if (chunk_ != nullptr) {
+      chunk_->check_thread();
+      std::exchange(chunk_, nullptr)->drop();
+    }
     data_ = "";
     size_ = 0;
   }
@@ -124,20 +134,11 @@ class Buffer {
 
 namespace detail {
 
-inline void Chunk::retain() noexcept {
+inline void Chunk::check_thread() noexcept {
 #ifndef NDEBUG
   if (owner == nullptr) owner = this_thread();
   WEIR_ASSERT(owner == this_thread());
 #endif
-  ++references;
-}
-
-inline void Chunk::drop() noexcept {
-#ifndef NDEBUG
-  if (owner == nullptr) owner = this_thread();
-  WEIR_ASSERT(owner == this_thread());
-#endif
-  if (--references == 0) release(this);
 }
 
 }  // namespace detail
@@ -176,7 +177,8 @@ class BufferBlock {
   std::size_t used_ = 0;
 };
 
-// A view of bytes [offset, offset + size) of a chunk; adds a reference.
+// A view of bytes [offset, offset + size) of a chunk; adds a reference. A chunk that only the
+// caller holds becomes the calling thread's.
 Buffer view_of_chunk(detail::Chunk* chunk, std::size_t offset, std::size_t size) noexcept;
 
 }  // namespace weir::inline v1

@@ -45,7 +45,7 @@ Chunk* BufferPool::acquire() noexcept {
                               static_cast<char*>(memory) + sizeof(Chunk),
                               1,
                               static_cast<std::uint32_t>(chunk_bytes_),
-                              detail::this_thread()};
+                              nullptr};
 }
 
 void BufferPool::take_back(Chunk* chunk) noexcept {
