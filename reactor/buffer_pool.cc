@@ -67,7 +67,7 @@ ReceiveArena::~ReceiveArena() {
 
 std::span<char> ReceiveArena::room() noexcept {
   if (chunk_ != nullptr && chunk_->references == 1) used_ = 0;
-  if (chunk_ != nullptr && chunk_->capacity - used_ < limits::kReceiveBytesMax) {
+  if (chunk_ != nullptr && chunk_->capacity - used_ < limits::kReceiveRoomMin) {
     std::exchange(chunk_, nullptr)->drop();
   }
   if (chunk_ == nullptr) {
@@ -75,7 +75,7 @@ std::span<char> ReceiveArena::room() noexcept {
     used_ = 0;
     if (chunk_ == nullptr) return {};
   }
-  return {chunk_->data + used_, limits::kReceiveBytesMax};
+  return {chunk_->data + used_, chunk_->capacity - used_};
 }
 
 Buffer ReceiveArena::commit(std::size_t size) noexcept {

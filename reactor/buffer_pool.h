@@ -60,7 +60,7 @@ class ReceiveArena {
   ReceiveArena& operator=(const ReceiveArena&) = delete;
   ~ReceiveArena();
 
-  // Room for one read, kReceiveBytesMax long; empty when the pool is dry.
+  // Room for one read, at least kReceiveRoomMin; empty when the pool is dry.
   std::span<char> room() noexcept;
   // The first `size` bytes of the last room() as a Buffer.
   Buffer commit(std::size_t size) noexcept;

@@ -28,10 +28,11 @@ inline constexpr std::size_t kDeferredTasksMax = std::size_t{1} << 20;
 // Timers fired in one turn; the rest fires in the next one.
 inline constexpr std::size_t kTimersPerTurnMax = 1024;
 
-// Receive memory. One chunk takes a stream's full reads and thousands of small messages; a read
-// takes at most kReceiveBytesMax so that one sender cannot hold the thread.
+// Receive memory. One chunk takes a stream's full reads and thousands of small messages; it bounds
+// what one read takes, so that one sender cannot hold the thread. A read gets at least kReceiveRoomMin
+// of room, or a new chunk.
 inline constexpr std::size_t kReceiveChunkBytes = 256 * 1024;
-inline constexpr std::size_t kReceiveBytesMax = 64 * 1024;
+inline constexpr std::size_t kReceiveRoomMin = 64 * 1024;
 inline constexpr std::size_t kReceiveMemoryMaxDefault = std::size_t{64} << 20;
 inline constexpr std::size_t kReceiveMemoryMin = 16 * kReceiveChunkBytes;
 
@@ -74,8 +75,8 @@ inline constexpr std::size_t kSendBytesMax = std::size_t{1} << 20;
 // Logged lines about unhandled errors: at most one for each of these periods.
 inline constexpr Duration kUnhandledErrorLogPeriod = std::chrono::seconds(1);
 
-static_assert(kReceiveBytesMax <= kReceiveChunkBytes);
-static_assert(kCopyOutBytesMax < kReceiveBytesMax);
+static_assert(kReceiveRoomMin <= kReceiveChunkBytes);
+static_assert(kCopyOutBytesMax < kReceiveRoomMin);
 static_assert((kPostedTasksDefault & (kPostedTasksDefault - 1)) == 0);
 
 }  // namespace weir::inline v1::limits
