@@ -71,6 +71,10 @@ class Channel final : public Resident {
   // ended; bytes that come before that are still delivered.
   enum class Input : std::uint8_t { none, receive, watch };
   void want(Input input) noexcept;
+  // A receive is in flight, and is to go on.
+  bool receiving() const noexcept {
+    return current_ == Input::receive && wanted_ == Input::receive;
+  }
 
   // Queueing never enters the kernel; flush() submits what is queued, unless a send is in flight.
   WriteQueue::Push push(Buffer&& bytes, const QueueLimits& limits) noexcept;

@@ -17,6 +17,10 @@ inline constexpr std::size_t kQueueBytesMaxDefault = std::size_t{16} << 20;
 // is not read any more; above twice as much the largest holder is closed with ENOBUFS.
 inline constexpr std::size_t kReactorQueueBytesDefault = std::size_t{256} << 20;
 
+// Bytes that a paused socket takes from a receive that is in flight before the receive is cancelled:
+// a pause that ends soon costs nothing, a long one holds no more than this and one read.
+inline constexpr std::size_t kHeldBytesMax = 256 * 1024;
+
 // Pieces that a write queue keeps in place; a longer one allocates.
 inline constexpr std::size_t kPiecesInPlace = 8;
 // From so many pieces on, small ones are gathered in blocks: a queue of single bytes must not cost

@@ -175,7 +175,7 @@ void Server::on_listener_closed() noexcept {
 
 void Server::drain(Duration patience) {
   if (listener_ != nullptr && !closing_) close().value();
-  for (Socket* socket : sockets_) socket->end();
+  for (Socket* socket : sockets_) socket->drain();
   if (sockets_.empty()) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });
 }

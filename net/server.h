@@ -47,8 +47,8 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   // Stops listening; connections go on. 'close' when the last one is closed.
   // ERR_SERVER_NOT_RUNNING when there is nothing to close.
   Expected<void> close();
-  // close(), and end() on every connection, which sends what is queued first; what is still open
-  // after `patience` is destroyed.
+  // close(), and end() on every connection, which sends what is queued first; handlers that write on
+  // get `closed`, nothing worse. What is still open after `patience` is destroyed.
   void drain(Duration patience);
   void close_all_connections();
 

@@ -59,7 +59,7 @@ void Socket::data_listener_added() {
 // ---- Writing ----
 
 Write Socket::closed_write() {
-  if (state_ != State::open && state_ != State::connecting) return Write::closed;
+  if (drained_ || (state_ != State::open && state_ != State::connecting)) return Write::closed;
   if (auto_ended_) {
     note_error(errno_code(EPIPE), "write");
   } else {
@@ -106,6 +106,11 @@ void Socket::end() {
   ended_ = true;
   corked_ = 0;
   schedule();
+}
+
+void Socket::drain() {
+  drained_ = !ended_;
+  end();
 }
 
 Write Socket::end(Buffer&& last) {
@@ -155,15 +160,18 @@ bool Socket::consuming() const noexcept {
   return own_ != nullptr && !own_->events.data.empty();
 }
 
-// A receive is armed only when somebody consumes; else a hangup is watched for.
+// A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
+// flight is not cancelled for a pause before it has brought more than kHeldBytesMax.
 void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
-  channel_->want(receive ? Channel::Input::receive : Channel::Input::watch);
+  if (receive) {
+    channel_->want(Channel::Input::receive);
+  } else if (!channel_->receiving() || peer_fin_ || throttled_) {
+    channel_->want(Channel::Input::watch);
+  }
 }
 
-// The receive in flight is cancelled only if data comes while the socket is still paused: a short
-// pause costs nothing.
 void Socket::pause() {
   paused_ = true;
   flowing_ = false;
@@ -184,7 +192,9 @@ void Socket::on_received(Buffer bytes) noexcept {
   }
   if (held_ == nullptr) held_ = std::make_unique<std::vector<Buffer>>();
   held_->push_back(std::move(bytes));
-  update_input();
+  std::size_t held = 0;
+  for (const Buffer& buffer : *held_) held += buffer.size();
+  if (held > limits::kHeldBytesMax) channel_->want(Channel::Input::watch);
 }
 
 // False when the socket was destroyed or closed.

@@ -217,6 +217,7 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   Socket(Server& server, NetPart& net, const SocketOptions& options, SocketEvents& shared);
   bool open(int fd);
   void start();
+  void drain();
 
   SocketEvents& own_events();
   void data_listener_added();
@@ -284,6 +285,7 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   bool allow_half_open_ : 1 = false;
   bool ended_ : 1 = false;         // end() was called, or the automatic end has happened
   bool auto_ended_ : 1 = false;    // it was the automatic one
+  bool drained_ : 1 = false;       // it was Server::drain(): writing on is no mistake
   bool finished_ : 1 = false;      // our FIN is out
   bool peer_fin_ : 1 = false;      // the peer's FIN is known; 'end' may wait for held data
   bool end_emitted_ : 1 = false;

@@ -257,12 +257,16 @@ void EpollBackend::finish_connect(Entry& entry) noexcept {
   finish(op, error > 0 ? -error : error);
 }
 
-// Round robin: an operation that stays ready goes to the end of the list after one attempt.
+// Round robin: an operation that stays ready goes to the end of the list after one attempt. No more
+// is received at a time than the cache holds: it is to be sent on while it is hot.
 std::size_t EpollBackend::run_attempts(std::span<Completion> batch) noexcept {
   std::size_t count = 0;
-  while (count < batch.size() && !attempts_.empty()) {
+  std::size_t bytes = 0;
+  while (count < batch.size() && bytes < limits::kBytesPerPollMax && !attempts_.empty()) {
     Op& op = attempts_.pop_front();
-    if (attempt(op, batch[count])) ++count;
+    if (!attempt(op, batch[count])) continue;
+    bytes += batch[count].buffer.size();
+    ++count;
   }
   return count;
 }

@@ -18,6 +18,9 @@ inline constexpr std::size_t kCompletionsPerTurnMax = 128;
 inline constexpr std::size_t kCompletionsPerFlushMax = 32;
 inline constexpr std::size_t kBytesPerFlushMax = 64 * 1024;
 
+// epoll: bytes received by one poll; what is ready beyond waits for the next. About a cache's worth.
+inline constexpr std::size_t kBytesPerPollMax = 256 * 1024;
+
 // Deferred tasks may defer others; after so many rounds the rest waits for the next turn, which
 // then does not block. The kernel is looked at in between, whatever the tasks do.
 inline constexpr int kDeferRoundsMax = 16;
