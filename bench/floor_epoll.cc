@@ -228,11 +228,7 @@ class EpollFloor {
   bool accept_waits_for_fd_ = false;
 };
 
-}  // namespace
-}  // namespace weir::bench
-
-int main(int argc, char** argv) {
-  using namespace weir::bench;
+int run(int argc, char** argv) {
   FloorOptions options;
   if (const auto code = parse_floor_flags(argc, argv, "Bare epoll echo server", options)) {
     return *code;
@@ -242,3 +238,8 @@ int main(int argc, char** argv) {
   if (listener < 0) return 1;
   return EpollFloor(listener).run();
 }
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) { return weir::bench::run(argc, argv); }

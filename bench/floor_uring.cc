@@ -407,11 +407,7 @@ class UringFloor {
   bool accept_waits_for_fd_ = false;
 };
 
-}  // namespace
-}  // namespace weir::bench
-
-int main(int argc, char** argv) {
-  using namespace weir::bench;
+int run(int argc, char** argv) {
   FloorOptions options;
   if (const auto code = parse_floor_flags(argc, argv, "Bare io_uring echo server", options)) {
     return *code;
@@ -421,3 +417,8 @@ int main(int argc, char** argv) {
   if (listener < 0) return 1;
   return UringFloor(listener).run();
 }
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) { return weir::bench::run(argc, argv); }

@@ -53,11 +53,7 @@ void serve(int fd, const std::string& lie) {
   close(fd);
 }
 
-}  // namespace
-}  // namespace weir::bench
-
-int main(int argc, char** argv) {
-  using namespace weir::bench;
+int run(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr, "usage: lying_server flip|drop|double|close|extra|none\n");
     return 2;
@@ -73,3 +69,8 @@ int main(int argc, char** argv) {
     if (fd >= 0) serve(fd, argv[1]);
   }
 }
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) { return weir::bench::run(argc, argv); }

@@ -64,6 +64,11 @@ void Channel::on_input(Op& op, Completion& completion) noexcept {
     }
     return;
   }
+  // Whatever comes while closing reaches nobody: the peer must not take the end for a clean one.
+  if (channel.closing_ && !completion.buffer.empty() &&
+      channel.close_mode_ == CloseMode::destroy) {
+    channel.close_mode_ = CloseMode::reset;
+  }
   if (!completion.more) channel.input_ended(completion.result);
 }
 
@@ -178,12 +183,8 @@ void Channel::shutdown_write() noexcept {
 void Channel::close(CloseMode mode) noexcept {
   if (closing_) return;
   closing_ = true;
+  close_mode_ = mode;
   Backend& backend = net_.reactor().backend();
-  if (mode == CloseMode::reset) {
-    backend.set(fd_, SocketOption::reset_on_close, 1);
-  } else if (mode == CloseMode::destroy && ours_ && connecting_ == nullptr) {
-    backend.shutdown(fd_, Direction::both);
-  }
   if (connecting_ != nullptr) backend.cancel(*connecting_);
   if (!input_.idle()) backend.cancel(input_);
   if (sending()) {
@@ -194,17 +195,23 @@ void Channel::close(CloseMode mode) noexcept {
   if (!in_callback_) finish_close_if_idle();
 }
 
-void Channel::abandon() noexcept {
+void Channel::leave(CloseMode mode) noexcept {
   owner_ = nullptr;
-  if (closing_) return;
-  close(connecting_ == nullptr && has_unread() ? CloseMode::reset : CloseMode::destroy);
+  close(mode);
 }
+
+void Channel::abandon() noexcept { leave(CloseMode::destroy); }
 
 // The one place where the fd is closed.
 void Channel::finish_close_if_idle() noexcept {
   if (!input_.idle() || sending() || connecting_ != nullptr) return;
   Reactor& reactor = net_.reactor();
   ChannelOwner* owner = owner_;
+  if (close_mode_ == CloseMode::reset) {
+    reactor.backend().set(fd_, SocketOption::reset_on_close, 1);
+  } else if (close_mode_ == CloseMode::destroy && ours_) {
+    reactor.backend().shutdown(fd_, Direction::both);
+  }
   reactor.backend().close(fd_);
   --reactor.ledger().sockets;
   net_.channels().destroy(this);

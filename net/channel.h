@@ -49,8 +49,9 @@ struct Output : ListNode {
 
 enum class CloseMode : std::uint8_t {
   finish,   // both directions have ended: cancel, wait, close
-  destroy,  // shutdown both ways if the connection is ours alone, cancel, wait, close
-  reset,    // no shutdown (the peer would read a clean end): SO_LINGER 0, cancel, wait, close
+  destroy,  // cancel, wait, shutdown both ways if the connection is ours alone, close; but as reset
+            // when bytes were received that nobody gets any more
+  reset,    // no shutdown (the peer would read a clean end): cancel, wait, SO_LINGER 0, close
 };
 
 // Owned by the reactor: it outlives its owner until its last operation has ended. Invariants:
@@ -94,6 +95,7 @@ class Channel final : public Resident {
   // Ends everything and drops the queue; on_closed() follows.
   void close(CloseMode mode) noexcept;
   // The owner goes away: as close(), but tells nobody.
+  void leave(CloseMode mode) noexcept;
   void abandon() noexcept override;
   ChannelOwner* owner() const noexcept { return owner_; }
   bool closing() const noexcept { return closing_; }
@@ -142,6 +144,7 @@ class Channel final : public Resident {
   bool peer_ended_ : 1 = false;  // told
   bool closing_ : 1 = false;
   bool in_callback_ : 1 = false;
+  CloseMode close_mode_ = CloseMode::finish;
 };
 
 }  // namespace weir::inline v1::net

@@ -37,7 +37,7 @@ class Event {
 
   void remove(ListenerId id) noexcept {
     for (Node* node = first_; node != nullptr; node = node->next) {
-      if (ListenerId{node->id} == id) drop(*node);
+      if (ListenerId{node->id} == id) drop(*node, emissions_);
     }
     sweep();
   }
@@ -46,14 +46,21 @@ class Event {
   // returns false to end the emission: the subject is gone.
   template <class Call>
   void emit_each(Call&& call) {
+    emit_each(last_id_, std::forward<Call>(call));
+  }
+
+  // The newest listener; emit_each() with it passes over those that are added later.
+  std::uint32_t newest() const noexcept { return last_id_; }
+
+  template <class Call>
+  void emit_each(std::uint32_t until, Call&& call) {
     if (first_ == nullptr) return;
-    const std::uint32_t until = last_id_;
     const std::uint64_t emission = ++emissions_;
     std::uint32_t left = live_;
     ++emitting_;
     for (Node* node = first_; node != nullptr && node->id <= until; node = node->next) {
       if (node->dropped_in < emission) continue;
-      if (node->once) drop(*node);
+      if (node->once) drop(*node, 0);
       if (!call(node->listener, --left == 0)) break;
     }
     --emitting_;
@@ -66,13 +73,13 @@ class Event {
     Node* next;
     std::uint32_t id;
     bool once;
-    std::uint64_t dropped_in;  // the emission during or after which it was removed
+    std::uint64_t dropped_in;  // emissions begun later pass it over
   };
   static constexpr std::uint64_t kInUse = UINT64_MAX;
 
-  void drop(Node& node) noexcept {
+  void drop(Node& node, std::uint64_t emission) noexcept {
     if (node.dropped_in != kInUse) return;
-    node.dropped_in = emissions_;
+    node.dropped_in = emission;
     --live_;
     dropped_any_ = true;
   }

@@ -13,13 +13,9 @@ inline constexpr std::size_t kLowWaterDefault = 0;
 // A later write that would pass this is refused whole.
 inline constexpr std::size_t kQueueBytesMaxDefault = std::size_t{16} << 20;
 
-// Queued bytes of all sockets of a reactor. Above it every write says `full` and the largest holder
-// is not read any more; above twice as much the largest holder is closed with ENOBUFS.
+// Queued bytes of all sockets of a reactor. Above it every write says `full` and the largest
+// holder is not read any more; above twice as much the largest holder is closed with ENOBUFS.
 inline constexpr std::size_t kReactorQueueBytesDefault = std::size_t{256} << 20;
-
-// Bytes that a paused socket takes from a receive that is in flight before the receive is cancelled:
-// a pause that ends soon costs nothing, a long one holds no more than this and one read.
-inline constexpr std::size_t kHeldBytesMax = 256 * 1024;
 
 // Pieces that a write queue keeps in place; a longer one allocates.
 inline constexpr std::size_t kPiecesInPlace = 8;

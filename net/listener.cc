@@ -79,9 +79,8 @@ void Listener::abandon() noexcept {
 void Listener::finish_close_if_idle() noexcept {
   if (!accept_.idle() || !poll_.idle()) return;
   reactor_.backend().close(fd_);
-  ListenerOwner* owner = owner_;
+  if (owner_ != nullptr) owner_->on_listener_closed(*this);
   delete this;
-  if (owner != nullptr) owner->on_listener_closed();
 }
 
 }  // namespace weir::inline v1::net

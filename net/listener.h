@@ -7,14 +7,16 @@
 
 namespace weir::inline v1::net {
 
+class Listener;
+
 // All calls but on_listener_closed() come from the reactor.
 class ListenerOwner {
  public:
   virtual void on_accepted(int fd) noexcept = 0;
   // Accepting failed while a client waits; once for each burst. The listener goes on by itself.
   virtual void on_accept_error(std::error_code code) noexcept = 0;
-  // After close(): the fd is closed, the listener is gone.
-  virtual void on_listener_closed() noexcept = 0;
+  // After close(): the fd is closed, the listener goes.
+  virtual void on_listener_closed(Listener& listener) noexcept = 0;
 
  protected:
   ~ListenerOwner() = default;

@@ -48,11 +48,13 @@ void NetPart::shed() noexcept {
   if (!over_budget()) return;
   Output* largest = nullptr;
   in_use_.for_each([&](Output& output) {
+    const Channel& channel = *output.op.channel;
+    if (channel.closing() || channel.owner() == nullptr) return;
     if (largest == nullptr || output.queue.bytes() > largest->queue.bytes()) largest = &output;
   });
-  if (largest == nullptr || largest->op.channel->owner_ == nullptr) return;
+  if (largest == nullptr) return;
   const bool must_close = reactor_.ledger().queue_bytes > 2 * budget_;
-  largest->op.channel->owner_->on_over_budget(must_close);
+  largest->op.channel->owner()->on_over_budget(must_close);
 }
 
 void NetPart::destroy_later(Condemned condemned) {

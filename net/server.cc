@@ -39,6 +39,7 @@ Server::Server(Reactor& reactor, ServerOptions options)
 Server::~Server() {
   events_->server_gone = true;
   if (listener_ != nullptr) listener_->abandon();
+  for (Listener* listener : closers_) listener->abandon();
   // A handler of a socket or of the server may be running: memory goes in a task of its own.
   for (Socket* socket : sockets_) {
     socket->abandon();
@@ -158,23 +159,25 @@ void Server::report(const Error& error) {
 // ---- Closing ----
 
 Expected<void> Server::close() {
-  if (listener_ == nullptr || closing_) {
+  if (listener_ == nullptr) {
     return failure({.code = Mistake::not_running});
   }
   closing_ = true;
   listening_due_ = false;
-  listener_->close();
+  address_ = {};
+  Listener* closing = std::exchange(listener_, nullptr);
+  closers_.push_back(closing);
+  closing->close();
   return {};
 }
 
-void Server::on_listener_closed() noexcept {
-  listener_ = nullptr;
-  address_ = {};
+void Server::on_listener_closed(Listener& listener) noexcept {
+  std::erase(closers_, &listener);
   net_.reactor().schedule(*this);
 }
 
 void Server::drain(Duration patience) {
-  if (listener_ != nullptr && !closing_) close().value();
+  if (listener_ != nullptr) close().value();
   for (Socket* socket : sockets_) socket->drain();
   if (sockets_.empty()) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });

@@ -13,7 +13,8 @@ namespace weir::inline v1::net {
 
 struct ListenAt {
   int port = -1;      // 0: the kernel chooses
-  std::string host = {};   // numeric; empty: every address, IPv6 and IPv4, or IPv4 where IPv6 is missing
+  // Numeric; empty: every address, IPv6 and IPv4, or IPv4 where IPv6 is missing.
+  std::string host = {};
   std::string path = {};   // of a Unix socket, wins over port; a leading NUL makes it abstract
   int backlog = limits::kBacklogDefault;
   bool ipv6_only = false;
@@ -38,7 +39,8 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   ~Server();
 
   // Returns the address that was bound (with the port that the kernel chose); 'listening' follows.
-  // A failed listen() leaves the server as it was: it may try again.
+  // A failed listen() leaves the server as it was: it may try again. One between close() and the
+  // server's 'close' takes the close() back.
   Expected<Address> listen(const ListenAt& at);
   bool listening() const noexcept { return listener_ != nullptr; }
   // Where it listens; Family::none when it does not.
@@ -47,8 +49,8 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   // Stops listening; connections go on. 'close' when the last one is closed.
   // ERR_SERVER_NOT_RUNNING when there is nothing to close.
   Expected<void> close();
-  // close(), and end() on every connection, which sends what is queued first; handlers that write on
-  // get `closed`, nothing worse. What is still open after `patience` is destroyed.
+  // close(), and end() on every connection, which sends what is queued first; handlers that write
+  // on get `closed`, nothing worse. What is still open after `patience` is destroyed.
   void drain(Duration patience);
   void close_all_connections();
 
@@ -78,7 +80,7 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   void data_listener_added();
   void on_accepted(int fd) noexcept override;
   void on_accept_error(std::error_code code) noexcept override;
-  void on_listener_closed() noexcept override;
+  void on_listener_closed(Listener& listener) noexcept override;
   void uncount() noexcept { --open_; }
   void reclaim(Socket& socket);
   void service() noexcept;
@@ -86,7 +88,7 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   Expected<int> bind(const ListenAt& at, Address& address);
   void hold_reactor() noexcept;
   void let_reactor_go() noexcept;
-  bool done() const noexcept { return closing_ && listener_ == nullptr && open_ == 0; }
+  bool done() const noexcept { return closing_ && closers_.empty() && open_ == 0; }
 
   NetPart& net_;
   ServerOptions options_;
@@ -94,6 +96,7 @@ class Server final : public SocketListeners<Server>, private ListenerOwner, priv
   Listener* listener_ = nullptr;
   Address address_;
   std::vector<Socket*> sockets_;
+  std::vector<Listener*> closers_;  // closed by us, their fds are still open
   std::size_t open_ = 0;  // sockets whose 'close' has not come
   Timer drain_timer_;
   bool closing_ = false;         // close() was called, 'close' has not come

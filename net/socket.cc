@@ -23,20 +23,24 @@ Socket::Socket(Server& server, NetPart& net, const SocketOptions& options, Socke
 }
 
 Socket::~Socket() {
+  const bool listener_running = guard_ != nullptr;
   abandon();
-  for (Guard* guard = guard_; guard != nullptr; guard = guard->previous) guard->socket = nullptr;
   if (own_ == nullptr) return;
-  if (guard_ == nullptr) {
-    delete own_;
-  } else {
-    // A listener in it is running.
+  if (listener_running) {
     net_.destroy_later({own_, [](void* own) noexcept { delete static_cast<Own*>(own); }});
+  } else {
+    delete own_;
   }
 }
 
-// The connection ends without telling anybody.
+// The connection ends without telling anybody; emissions that are running stop.
 void Socket::abandon() noexcept {
-  if (channel_ != nullptr) std::exchange(channel_, nullptr)->abandon();
+  for (Guard* guard = guard_; guard != nullptr; guard = guard->previous) guard->socket = nullptr;
+  guard_ = nullptr;
+  if (channel_ != nullptr) {
+    const CloseMode mode = destroy_mode();
+    std::exchange(channel_, nullptr)->leave(mode);
+  }
   let_reactor_go();
   idle_.reset();
   unlink();
@@ -142,7 +146,8 @@ Expected<void> Socket::reset_and_destroy() {
   if (channel_ == nullptr) {
     return failure({.code = Mistake::socket_closed});
   }
-  if (state_ == State::open && remote_.family == Family::none) {
+  const bool tcp = connecting() ? !own().peer.is_unix() : remote_.family != Family::none;
+  if (!tcp) {
     return failure({.code = Mistake::bad_handle_type,
                     .syscall = "",
                     .address = {},
@@ -161,20 +166,29 @@ bool Socket::consuming() const noexcept {
 }
 
 // A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
-// flight is not cancelled for a pause before it has brought more than kHeldBytesMax.
+// flight when the socket is paused is cancelled at the end of the next turn: a pause until what was
+// written is out costs nothing, a longer one holds what two turns bring. When memory is in demand
+// it is cancelled at once.
 void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
+  const Reactor& reactor = net_.reactor();
+  const bool just_paused = paused_ && !reactor.memory_in_demand() &&
+                           paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
   if (receive) {
     channel_->want(Channel::Input::receive);
-  } else if (!channel_->receiving() || peer_fin_ || throttled_) {
+  } else if (just_paused && channel_->receiving() && !peer_fin_ && !throttled_) {
+    net_.reactor().schedule_next_turn(*this);
+  } else {
     channel_->want(Channel::Input::watch);
   }
 }
 
 void Socket::pause() {
+  if (!paused_) paused_in_turn_ = static_cast<std::uint32_t>(net_.reactor().turn());
   paused_ = true;
   flowing_ = false;
+  if (state_ == State::open) schedule();
 }
 
 void Socket::resume() {
@@ -192,9 +206,7 @@ void Socket::on_received(Buffer bytes) noexcept {
   }
   if (held_ == nullptr) held_ = std::make_unique<std::vector<Buffer>>();
   held_->push_back(std::move(bytes));
-  std::size_t held = 0;
-  for (const Buffer& buffer : *held_) held += buffer.size();
-  if (held > limits::kHeldBytesMax) channel_->want(Channel::Input::watch);
+  update_input();
 }
 
 // False when the socket was destroyed or closed.

@@ -277,6 +277,7 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   IpEndpoint local_;
   IpEndpoint remote_;
   std::uint32_t server_index_ = 0;  // in the server's list
+  std::uint32_t paused_in_turn_ = 0;
   std::uint16_t corked_ = 0;
   State state_ = State::fresh;
   bool paused_ : 1 = false;

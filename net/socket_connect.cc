@@ -12,6 +12,11 @@ Error mistake(Mistake code, std::string detail) {
   return {.code = code, .address = {}, .detail = std::move(detail)};
 }
 
+std::unexpected<Error> bad_port(int port) {
+  return failure(mistake(Mistake::bad_port,
+                         std::to_string(port) + " is not a port: it must be in 0..65535"));
+}
+
 Expected<Address> numeric(const std::string& host, int port) {
   const std::string& text = host == "localhost" ? "127.0.0.1" : host;
   auto address = Address::parse_ip(text, static_cast<std::uint16_t>(port));
@@ -28,8 +33,7 @@ Expected<Address> Socket::target_of(const ConnectOptions& options) const {
   if (!options.path.empty()) return Address::unix_path(options.path);
   if (options.port == -1) return failure(mistake(Mistake::missing_arguments, {}));
   if (options.port < 0 || options.port > 65535) {
-    return failure(mistake(Mistake::bad_port, std::to_string(options.port) +
-                                                  " is not a port: it must be in 0..65535"));
+    return bad_port(options.port);
   }
   return numeric(options.host, options.port);
 }
@@ -44,6 +48,7 @@ Expected<void> Socket::connect(const ConnectOptions& options) {
   auto peer = target_of(options);
   if (!peer) return failure(peer.error());
   Address local;
+  if (options.local_port < 0 || options.local_port > 65535) return bad_port(options.local_port);
   if (!options.local_address.empty() || options.local_port != 0) {
     const bool ipv6 = peer->family() == Family::ipv6;
     const std::string any = ipv6 ? "::" : "0.0.0.0";

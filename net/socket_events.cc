@@ -12,8 +12,9 @@ bool Socket::emit_with(Kind SocketEvents::*event, Call&& call) {
     call(listener, last);
     return guard.alive();
   };
+  const std::uint32_t newest = own_ == nullptr ? 0 : (own_->events.*event).newest();
   if (shared_ != nullptr) (shared_->*event).emit_each(guarded);
-  if (guard.alive() && own_ != nullptr) (own_->events.*event).emit_each(guarded);
+  if (guard.alive() && own_ != nullptr) (own_->events.*event).emit_each(newest, guarded);
   return guard.alive();
 }
 
@@ -23,6 +24,7 @@ bool Socket::emit(Event<Socket&> SocketEvents::*event) {
 
 bool Socket::emit_data(Buffer bytes) {
   const bool own_follow = own_ != nullptr && !own_->events.data.empty();
+  const std::uint32_t newest = own_ == nullptr ? 0 : own_->events.data.newest();
   Guard guard(*this);
   const auto call_shared = [&](auto& listener, bool last) {
     listener(*this, last && !own_follow ? std::move(bytes) : bytes.share());
@@ -33,7 +35,7 @@ bool Socket::emit_data(Buffer bytes) {
     return guard.alive();
   };
   if (shared_ != nullptr) shared_->data.emit_each(call_shared);
-  if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(call_own);
+  if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
   return guard.alive();
 }
 
@@ -69,7 +71,7 @@ void Socket::touch() noexcept {
   if (idle_ == nullptr) return;
   Reactor& reactor = net_.reactor();
   idle_->last_activity = reactor.now();
-  if (!idle_->armed()) reactor.wheel().insert(*idle_, reactor.now() + idle_->timeout);
+  if (!idle_->armed()) reactor.wheel().insert(*idle_, later(reactor.now(), idle_->timeout));
 }
 
 void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
@@ -79,9 +81,9 @@ void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
   const std::size_t queued = socket.writable_length();
   const bool sending = socket.channel_ != nullptr && socket.channel_->sending();
   const bool progress = sending && queued < std::exchange(timer.queued_seen, queued);
-  const Instant due = timer.last_activity + timer.timeout;
+  const Instant due = later(timer.last_activity, timer.timeout);
   if (progress || due > reactor.now()) {
-    reactor.wheel().insert(timer, progress ? reactor.now() + timer.timeout : due);
+    reactor.wheel().insert(timer, progress ? later(reactor.now(), timer.timeout) : due);
     return;
   }
   // Silent from now on, until there is activity again.

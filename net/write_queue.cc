@@ -67,10 +67,10 @@ bool WriteQueue::gather_small(std::string_view bytes) noexcept {
     block_.extend(piece(count_ - 1), bytes);
     return true;
   }
+  last_in_block_ = false;
   if (bytes.size() > block_.room() && !block_.allocate(limits::kGatherBlockBytes)) return false;
-  if (!append(block_.append(bytes))) return false;
-  last_in_block_ = true;
-  return true;
+  last_in_block_ = append(block_.append(bytes));
+  return last_in_block_;
 }
 
 bool WriteQueue::append(Buffer&& bytes) noexcept {

@@ -44,8 +44,8 @@ class WriteQueue {
   // Fills `room` with the first pieces, at most `bytes_max` bytes; returns how many were filled.
   std::size_t gather(std::span<iovec> room, std::size_t bytes_max) const noexcept;
 
-  // The first `size` bytes are out. True when a drain is due: since the last one some push said full
-  // or refused, and now at most low_water bytes are left.
+  // The first `size` bytes are out. True when a drain is due: since the last one some push said
+  // full or refused, and now at most low_water bytes are left.
   [[nodiscard]] bool sent(std::size_t size) noexcept;
 
   // Drops everything. For a queue that starts anew under other limits.

@@ -19,6 +19,8 @@ std::string IpEndpoint::ip() const {
 }
 
 std::optional<Address> Address::parse_ip(std::string_view text, std::uint16_t port) {
+  // The C functions below would take what follows a NUL for nothing.
+  if (text.find('\0') != std::string_view::npos) return std::nullopt;
   IpEndpoint ip;
   ip.port = port;
   const std::size_t percent = text.find('%');

@@ -177,7 +177,10 @@ class Backend {
   virtual void prepare(Instant until) noexcept = 0;
 
   const BackendCounters& counters() const noexcept { return counters_; }
-  virtual std::size_t live_chunks() const noexcept = 0;  // of receive memory
+  // Receive memory in use, chunks; and whether it is more than a quarter of the limit: time not to
+  // take in what nobody reads.
+  virtual std::size_t live_chunks() const noexcept = 0;
+  virtual bool memory_in_demand() const noexcept = 0;
 
  protected:
   BackendCounters counters_;

@@ -1,5 +1,6 @@
 #include "weir/reactor/buffer.h"
 
+#include <atomic>
 #include <cstring>
 #include <new>
 
@@ -8,9 +9,11 @@
 namespace weir::inline v1 {
 namespace detail {
 
-const void* this_thread() noexcept {
-  static thread_local const char mark = 0;
-  return &mark;
+std::uint64_t this_thread() noexcept {
+  static std::atomic<std::uint64_t> threads{0};
+  static thread_local std::uint64_t number = 0;
+  if (number == 0) number = threads.fetch_add(1, std::memory_order_relaxed) + 1;
+  return number;
 }
 
 namespace {
@@ -28,7 +31,7 @@ struct StringChunk : Chunk {
   std::string text;
 };
 
-Chunk* make_heap_chunk(std::size_t capacity, const void* owner) noexcept {
+Chunk* make_heap_chunk(std::size_t capacity, std::uint64_t owner) noexcept {
   void* memory = memory::allocate(sizeof(Chunk) + capacity);
   if (memory == nullptr) return nullptr;
   char* data = static_cast<char*>(memory) + sizeof(Chunk);
@@ -56,7 +59,7 @@ Buffer Buffer::take(std::string&& bytes) {
 Buffer Buffer::to_owned() const noexcept {
   if (empty()) return {};
   // No owner yet: the first thread that touches the count becomes it.
-  detail::Chunk* chunk = detail::make_heap_chunk(size_, nullptr);
+  detail::Chunk* chunk = detail::make_heap_chunk(size_, 0);
   if (chunk == nullptr) return {};
   std::memcpy(chunk->data, data_, size_);
   return Buffer(chunk, chunk->data, size_);

@@ -22,7 +22,7 @@ struct Chunk {
   char* data;
   std::uint32_t references;
   std::uint32_t capacity;
-  const void* owner;  // identifies the thread whose count this is
+  std::uint64_t owner;  // the thread whose count this is; 0: whoever uses it first
 
   void retain() noexcept { ++references; }
   void drop() noexcept {
@@ -32,8 +32,8 @@ struct Chunk {
   void check_thread() noexcept;
 };
 
-// A different address for each thread.
-const void* this_thread() noexcept;
+// A number for each thread, above 0 and never used again.
+std::uint64_t this_thread() noexcept;
 
 }  // namespace detail
 
@@ -136,7 +136,7 @@ namespace detail {
 
 inline void Chunk::check_thread() noexcept {
 #ifndef NDEBUG
-  if (owner == nullptr) owner = this_thread();
+  if (owner == 0) owner = this_thread();
   WEIR_ASSERT(owner == this_thread());
 #endif
 }

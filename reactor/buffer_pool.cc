@@ -24,7 +24,7 @@ void BufferPool::disown() noexcept {
 }
 
 void BufferPool::destroy_if_done() noexcept {
-  if (owned_ || live_ != 0) return;
+  if (owned_ || live_ != 0 || copied_bytes_ != 0) return;
   this->~BufferPool();
   memory::release(this);
 }
@@ -45,7 +45,7 @@ Chunk* BufferPool::acquire() noexcept {
                               static_cast<char*>(memory) + sizeof(Chunk),
                               1,
                               static_cast<std::uint32_t>(chunk_bytes_),
-                              nullptr};
+                              0};
 }
 
 void BufferPool::take_back(Chunk* chunk) noexcept {
@@ -58,6 +58,23 @@ void BufferPool::take_back(Chunk* chunk) noexcept {
   } else {
     memory::release(chunk);
   }
+  pool->destroy_if_done();
+}
+
+Buffer BufferPool::copy_out(std::string_view bytes) noexcept {
+  if (copied_bytes_ + bytes.size() > chunks_max_ * chunk_bytes_) return {};
+  Buffer copied = Buffer::copy(bytes);
+  if (copied.empty()) return {};
+  copied.chunk_->context = this;
+  copied.chunk_->release = take_back_copy;
+  copied_bytes_ += bytes.size();
+  return copied;
+}
+
+void BufferPool::take_back_copy(Chunk* chunk) noexcept {
+  auto* pool = static_cast<BufferPool*>(chunk->context);
+  pool->copied_bytes_ -= chunk->capacity;
+  memory::release(chunk);
   pool->destroy_if_done();
 }
 
@@ -84,11 +101,11 @@ Buffer ReceiveArena::commit(std::size_t size) noexcept {
   return received;
 }
 
-Buffer deliverable(const BufferPool& pool, Buffer received) noexcept {
+Buffer deliverable(BufferPool& pool, Buffer received) noexcept {
   if (!pool.scarce()) return received;
   if (received.size() > limits::kCopyOutBytesMax && !pool.nearly_dry()) return received;
-  Buffer copied = Buffer::copy(received.view());
-  return copied.size() == received.size() ? std::move(copied) : std::move(received);
+  Buffer copied = pool.copy_out(received.view());
+  return copied.empty() ? std::move(received) : std::move(copied);
 }
 
 }  // namespace weir::inline v1

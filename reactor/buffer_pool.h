@@ -23,10 +23,15 @@ class BufferPool {
 
   // True exactly when acquire() may succeed: below the limit.
   bool available() const noexcept { return live_ < chunks_max_; }
+  // True when more than a quarter of the limit is in use.
+  bool in_demand() const noexcept { return live_ > chunks_max_ / 4; }
   // True when less than a quarter of the limit is free: time to copy small messages out.
   bool scarce() const noexcept { return live_ > chunks_max_ - chunks_max_ / 4; }
   // True when less than an eighth is free: time to copy everything out.
   bool nearly_dry() const noexcept { return live_ > chunks_max_ - chunks_max_ / 8; }
+  // A copy of `bytes`, counted apart from the chunks until it is gone: copies take at most as much
+  // as the limit again. Empty beyond that, or when memory is refused.
+  Buffer copy_out(std::string_view bytes) noexcept;
   std::size_t chunk_bytes() const noexcept { return chunk_bytes_; }
   std::size_t live_chunks() const noexcept { return live_; }
   // Counts chunks that came back; who waits for memory compares it.
@@ -37,6 +42,7 @@ class BufferPool {
       : chunk_bytes_(chunk_bytes), chunks_max_(chunks_max) {}
   ~BufferPool() = default;
   static void take_back(detail::Chunk* chunk) noexcept;
+  static void take_back_copy(detail::Chunk* chunk) noexcept;
   void destroy_if_done() noexcept;
 
   struct FreeChunk {
@@ -46,6 +52,7 @@ class BufferPool {
   std::size_t chunks_max_;
   std::size_t live_ = 0;
   std::size_t free_count_ = 0;
+  std::size_t copied_bytes_ = 0;  // in copies that are not gone yet
   std::uint64_t returned_ = 0;
   FreeChunk* free_ = nullptr;
   bool owned_ = true;
@@ -71,9 +78,9 @@ class ReceiveArena {
   std::size_t used_ = 0;
 };
 
-// What a backend hands up for received bytes: the view itself, or, while memory is scarce, a copy of
-// exactly their size. So slices that somebody keeps, or that are stuck in the write queue of a slow
-// peer, cannot take the memory that the others receive into.
-Buffer deliverable(const BufferPool& pool, Buffer received) noexcept;
+// What a backend hands up for received bytes: the view itself, or, while memory is scarce, a copy
+// of exactly their size. So slices that somebody keeps, or that are stuck in the write queue of a
+// slow peer, cannot take the memory that the others receive into.
+Buffer deliverable(BufferPool& pool, Buffer received) noexcept;
 
 }  // namespace weir::inline v1

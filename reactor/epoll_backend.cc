@@ -29,6 +29,7 @@ struct Entry {
   bool out_ready = false;
   bool short_read_empties = false;  // a TCP socket
   bool read_to_the_end = false;
+  bool starved = false;  // the reader found the pool dry; if it is linked, in starved_
   Events hangup;  // peer_closed, hangup, error as seen so far
 };
 
@@ -56,6 +57,7 @@ class EpollBackend final : public KernelBackend {
   void close(int fd) noexcept override;
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
+  bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
 
  protected:
   int source_fd() noexcept override { return epoll_.get(); }
@@ -73,6 +75,7 @@ class EpollBackend final : public KernelBackend {
   void wait(Instant until) noexcept;
   void note_events(const epoll_event& event) noexcept;
   void report_to_pollers(int fd, Entry& entry, bool hangup_is_news) noexcept;
+  void end_starved(Entry& entry) noexcept;
   void finish_connect(Entry& entry) noexcept;
   std::size_t run_attempts(std::span<Completion> batch) noexcept;
   bool attempt(Op& op, Completion& completion) noexcept;
@@ -110,7 +113,9 @@ void EpollBackend::submit(Op& op) noexcept {
   Entry& entry = entries_[op.fd];
   if (op.kind == OpKind::connect) return submit_connect(static_cast<ConnectOp&>(op), entry);
   const int refused = watch(op.fd, entry);
-  if (op.kind == OpKind::poll) return submit_poll(static_cast<PollOp&>(op), entry);
+  // EPERM: a file, which is always ready and says so when polled.
+  const bool pollable = refused == 0 || refused == -EPERM;
+  if (op.kind == OpKind::poll && pollable) return submit_poll(static_cast<PollOp&>(op), entry);
   if (refused != 0) return finish(op, refused);
   if (op.kind == OpKind::send) {
     WEIR_ASSERT(entry.writer == nullptr);
@@ -183,7 +188,7 @@ void EpollBackend::cancel(Op& op) noexcept {
 }
 
 std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexcept {
-  std::size_t count = local_.take(batch);
+  std::size_t count = take_local(batch);
   if (count != 0 && !skipped_kernel_) {
     skipped_kernel_ = true;
     counters_.completions += count;
@@ -193,8 +198,8 @@ std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexc
   if (!starved_.empty() && pool_->returned() != returned_seen_) attempts_.splice_back(starved_);
   returned_seen_ = pool_->returned();
   wait(count != 0 || !attempts_.empty() ? Instant::min() : until);
-  count += local_.take(batch.subspan(count));
   count += run_attempts(batch.subspan(count));
+  count += local_.take(batch.subspan(count));
   counters_.completions += count;
   return count;
 }
@@ -231,6 +236,7 @@ void EpollBackend::note_events(const epoll_event& event) noexcept {
   const std::uint8_t known = std::exchange(
       entry.hangup.bits, static_cast<std::uint8_t>(entry.hangup.bits | hangup_of(bits).bits));
   if ((bits & kReadToTheEnd) != 0) entry.read_to_the_end = true;
+  if ((bits & EPOLLERR) != 0 && entry.reader != nullptr && entry.starved) end_starved(entry);
   if ((bits & (EPOLLIN | kReadToTheEnd)) != 0) {
     entry.in_ready = true;
     if (entry.reader != nullptr && !entry.reader->linked()) attempts_.push_back(*entry.reader);
@@ -246,6 +252,15 @@ void EpollBackend::note_events(const epoll_event& event) noexcept {
     }
   }
   report_to_pollers(fd, entry, entry.hangup.bits != known);
+}
+
+// A receive that waits for memory learns of a reset at once.
+void EpollBackend::end_starved(Entry& entry) noexcept {
+  Op& op = *std::exchange(entry.reader, nullptr);
+  op.unlink();
+  entry.starved = false;
+  const int error = posix::get_fact(op.fd, SocketFact::pending_error);
+  finish(op, error > 0 ? -error : -ECONNRESET);
 }
 
 void EpollBackend::finish_connect(Entry& entry) noexcept {
@@ -293,10 +308,14 @@ bool EpollBackend::attempt_accept(Op& op, Entry& entry, Completion& completion) 
 bool EpollBackend::attempt_receive(Op& op, Entry& entry, Completion& completion) noexcept {
   const std::span<char> room = arena_.room();
   if (room.empty()) {
+    // Below the pool's limit it is the system that has no memory: nothing may ever come back.
+    if (pool_->available()) return end_reader(op, entry, -ENOMEM, completion);
     ++counters_.ring_dry;
     starved_.push_back(op);
+    entry.starved = true;
     return false;
   }
+  entry.starved = false;
   const std::int32_t result = posix::receive(op.fd, room);
   if (result == -EAGAIN) {
     entry.in_ready = false;
@@ -335,7 +354,7 @@ void EpollBackend::release(int fd) noexcept {
   }
   ++entry.generation;
   entry.registered = entry.in_ready = entry.out_ready = false;
-  entry.short_read_empties = entry.read_to_the_end = false;
+  entry.short_read_empties = entry.read_to_the_end = entry.starved = false;
   entry.hangup = {};
 }
 

@@ -59,6 +59,26 @@ class IntrusiveList {
     head_.previous_ = &node;
   }
 
+  // In front of the first element that `follows` says yes of.
+  template <class Follows>
+  void insert_before(T& element, Follows&& follows) noexcept {
+    ListNode& node = element;
+    WEIR_ASSERT(!node.linked());
+    ListNode* next = head_.next_;
+    while (next != &head_ && !follows(static_cast<T&>(*next))) next = next->next_;
+    node.next_ = next;
+    node.previous_ = next->previous_;
+    next->previous_->next_ = &node;
+    next->previous_ = &node;
+  }
+
+  T& pop_back() noexcept {
+    WEIR_ASSERT(!empty());
+    ListNode& last = *head_.previous_;
+    last.unlink();
+    return static_cast<T&>(last);
+  }
+
   T& pop_front() noexcept {
     T& element = front();
     static_cast<ListNode&>(element).unlink();

@@ -69,6 +69,9 @@ class KernelBackend : public Backend {
   void prepare_host(Instant until, bool work_left) noexcept;
   int wake_fd() const noexcept { return wake_fd_.get(); }
 
+  // When the kernel is to be entered, half of the batch is left for what it has.
+  std::size_t take_local(std::span<Completion> batch) noexcept;
+
   LocalCompletions local_;
   // True when the last poll() returned without entering the kernel: the next one enters it, so that
   // operations which complete at once cannot keep the kernel's events waiting.

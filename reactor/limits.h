@@ -18,7 +18,7 @@ inline constexpr std::size_t kCompletionsPerTurnMax = 128;
 inline constexpr std::size_t kCompletionsPerFlushMax = 32;
 inline constexpr std::size_t kBytesPerFlushMax = 64 * 1024;
 
-// epoll: bytes received by one poll; what is ready beyond waits for the next. About a cache's worth.
+// epoll: bytes received by one poll; what is ready beyond waits for the next. A cache's worth.
 inline constexpr std::size_t kBytesPerPollMax = 256 * 1024;
 
 // Deferred tasks may defer others; after so many rounds the rest waits for the next turn, which
@@ -32,8 +32,8 @@ inline constexpr std::size_t kDeferredTasksMax = std::size_t{1} << 20;
 inline constexpr std::size_t kTimersPerTurnMax = 1024;
 
 // Receive memory. One chunk takes a stream's full reads and thousands of small messages; it bounds
-// what one read takes, so that one sender cannot hold the thread. A read gets at least kReceiveRoomMin
-// of room, or a new chunk.
+// what one read takes, so that one sender cannot hold the thread. A read gets at least
+// kReceiveRoomMin of room, or a new chunk.
 inline constexpr std::size_t kReceiveChunkBytes = 256 * 1024;
 inline constexpr std::size_t kReceiveRoomMin = 64 * 1024;
 inline constexpr std::size_t kReceiveMemoryMaxDefault = std::size_t{64} << 20;

@@ -68,8 +68,12 @@ class PostQueue {
 
   std::unique_ptr<Cell[]> cells_;
   std::size_t mask_;
-  alignas(64) std::atomic<std::size_t> tail_{0};
-  alignas(64) std::size_t head_ = 0;
+  // Posters and the owner write to cache lines of their own. Padding rather than alignas: GCC 12's
+  // sanitizers misplace over-aligned objects on the stack.
+  char before_tail_[64];
+  std::atomic<std::size_t> tail_{0};
+  char before_head_[64];
+  std::size_t head_ = 0;
 };
 
 }  // namespace weir::inline v1

@@ -59,21 +59,31 @@ Reactor::Reactor(ChosenBackend chosen, ReactorOptions options)
 Reactor::~Reactor() {
   closing_ = true;
   for (auto& signal : signals_) signal->watch.cancel();
+  // Before the residents: a task may own servers and sockets, which go through their residents.
+  drop_tasks();
   residents_.for_each([](Resident& resident) { resident.abandon(); });
   while (!residents_.empty()) {
     run_tasks();
     dispatch(backend_->poll(backend_->now() + kJoinStep, batch_));
   }
   signals_.clear();
-  deferred_.clear();
-  Function<void()> dropped;
-  while (posted_.pop(dropped)) dropped.reset();
-  parts_.clear();
+  // In the order of their making: net's sockets before what holds their memory.
+  for (auto& part : parts_) part.second.reset();
   batch_.clear();
 }
 
+void Reactor::drop_tasks() noexcept {
+  Function<void()> dropped;
+  while (!deferred_.empty() || !posted_.empty()) {
+    const std::vector<Function<void()>> round = std::move(deferred_);
+    deferred_.clear();
+    while (posted_.pop(dropped)) dropped.reset();
+  }
+}
+
 bool Reactor::has_local_work() const noexcept {
-  return !tasks_.empty() || !deferred_.empty() || !posted_.empty();
+  return !tasks_.empty() || !next_turn_.empty() || !turn_end_.empty() || !deferred_.empty() ||
+         !posted_.empty();
 }
 
 bool Reactor::alive() const noexcept {
@@ -81,7 +91,9 @@ bool Reactor::alive() const noexcept {
 }
 
 void Reactor::run() {
+  in_run_ = true;
   while (!stop_.load(std::memory_order_acquire) && alive()) run_once(kNever);
+  in_run_ = false;
   stop_.store(false, std::memory_order_release);
 }
 
@@ -90,16 +102,33 @@ void Reactor::stop() noexcept {
   backend_->wake();
 }
 
+void Reactor::take_thread() noexcept {
+  if (thread_ == 0) thread_ = detail::this_thread();
+  WEIR_ASSERT(thread_ == detail::this_thread());  // a reactor belongs to the thread that runs it
+}
+
 std::size_t Reactor::run_once(Instant deadline) {
+  take_thread();
   ++turns_;
-  std::size_t handled = wait(deadline);
   now_ = backend_->now();
-  dispatch(handled);
-  const std::size_t fired = wheel_.advance(now_, limits::kTimersPerTurnMax);
-  timers_fired_ += fired;
-  handled += fired;
+  in_turn_ = true;
+  turn_end_.splice_back(next_turn_);
+  std::size_t handled = 0;
+  bool only_sorted = false;  // the wheel woke us to sort timers in, and none was due
+  do {
+    const Instant alarm = wheel_.next();
+    handled = wait(deadline);
+    now_ = backend_->now();
+    dispatch(handled);
+    const std::size_t fired = wheel_.advance(now_, limits::kTimersPerTurnMax);
+    timers_fired_ += fired;
+    handled += fired;
+    only_sorted = handled == 0 && alarm <= now_ && now_ < deadline;
+  } while (only_sorted && !has_local_work() && !stop_.load(std::memory_order_acquire));
   handled += run_posted();
+  while (!turn_end_.empty()) schedule(turn_end_.front());
   handled += run_rounds();
+  in_turn_ = false;
   return handled;
 }
 
@@ -109,11 +138,13 @@ std::size_t Reactor::wait(Instant deadline) {
   Instant until = has_local_work() ? Instant::min() : std::min(deadline, wheel_.next());
   if (until > now_ && options_.busy_poll > Duration::zero() &&
       backend_->kind() != BackendKind::sim) {
-    const Instant spin_until = std::min(until, backend_->now() + options_.busy_poll);
+    const Instant spin_until = std::min(until, later(backend_->now(), options_.busy_poll));
     do {
       const std::size_t count = backend_->poll(Instant::min(), batch_);
       if (count != 0 || has_local_work()) return count;
     } while (!stop_.load(std::memory_order_relaxed) && backend_->now() < spin_until);
+    // The wake-up of a guard that went meanwhile may have been taken by one of these polls.
+    if (in_run_ && !alive()) return 0;
   }
   if (until > now_) {
     sleeping_.exchange(true, std::memory_order_acq_rel);
@@ -197,7 +228,11 @@ bool Reactor::defer(Function<void()> task) {
 int Reactor::fd() noexcept { return backend_->event_fd(); }
 
 void Reactor::prepare() {
+  take_thread();
+  now_ = backend_->now();
+  in_turn_ = true;
   run_rounds();
+  in_turn_ = false;
   sleeping_.exchange(true, std::memory_order_acq_rel);
   backend_->prepare(has_local_work() ? backend_->now() : wheel_.next());
   if (has_local_work()) backend_->wake();
@@ -216,10 +251,10 @@ void Reactor::report_unhandled(const Error& error) {
   ++unhandled_errors_;
   if (unhandled_) return unhandled_(error);
   if (unhandled_logged_ != Instant::min() &&
-      now_ - unhandled_logged_ < limits::kUnhandledErrorLogPeriod) {
+      now() - unhandled_logged_ < limits::kUnhandledErrorLogPeriod) {
     return;
   }
-  unhandled_logged_ = now_;
+  unhandled_logged_ = now();
   log("unhandled error: " + error.message() + " (" + std::to_string(unhandled_errors_) +
       " so far)");
 }
@@ -244,11 +279,7 @@ WorkGuard::WorkGuard(Reactor& reactor) noexcept : reactor_(&reactor) {
 
 WorkGuard::~WorkGuard() {
   if (reactor_ == nullptr) return;
-  // Woken first: the moment the count drops, run() may return and the reactor be gone.
-  Backend& backend = *reactor_->backend_;
-  const bool last = reactor_->guards_.load(std::memory_order_acquire) == 1;
-  reactor_->guards_.fetch_sub(1, std::memory_order_acq_rel);
-  if (last) backend.wake();
+  if (reactor_->guards_.fetch_sub(1, std::memory_order_acq_rel) == 1) reactor_->backend_->wake();
 }
 
 }  // namespace weir::inline v1

@@ -31,6 +31,7 @@ class Task : public ListNode {
  private:
   friend class Reactor;
   Run run_;
+  bool in_next_turn_ = false;  // true exactly when it is linked there
 };
 
 // An object with operations that the reactor owns: whoever asked for it may be gone before the
@@ -84,8 +85,8 @@ class Watch {
   Record* record_ = nullptr;
 };
 
-// Keeps run() going for a thread that will post. Move-only; any thread may destroy it, before the
-// reactor is destroyed.
+// Keeps run() going for a thread that will post. Move-only; any thread may destroy it, and must
+// have done so before the reactor is destroyed (run() may return before the destructor does).
 class WorkGuard {
  public:
   explicit WorkGuard(Reactor& reactor) noexcept;
@@ -99,7 +100,8 @@ class WorkGuard {
 struct ReactorOptions {
   BackendKind backend = BackendKind::automatic;
   UringOptions uring = {};
-  // Bytes of receive memory that may be in use at one time; at least kReceiveMemoryMin.
+  // Bytes of receive memory that may be in use at one time, and as many again in copies that are
+  // made of small messages when it runs short; at least kReceiveMemoryMin.
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
   // How long to look for more before the thread sleeps; costs a core. Zero: not at all.
   Duration busy_poll = Duration::zero();
@@ -131,10 +133,11 @@ struct Ledger {
 };
 
 // Owner: whoever makes it; it outlives the sockets, servers, timers and watches on it.
-// Thread: everything belongs to the thread that runs it; post(), stop() and WorkGuard are for any
-// thread. Between turns no thread may touch it but the one that runs it next.
+// Thread: whichever thread runs it first, and that one alone (asserted); post(), stop() and
+// WorkGuard are for any thread. It may be made, and set up, by another thread before, and destroyed
+// by another one after.
 // Errors: create() returns them; the constructor prints one line and exits with code 1.
-// No handler runs inside the call that causes it; all run inside run() or run_once().
+// No handler runs inside the call that causes it; all run inside run(), run_once() or prepare().
 class Reactor {
  public:
   [[nodiscard]] static Expected<std::unique_ptr<Reactor>> create(ReactorOptions options = {});
@@ -151,7 +154,7 @@ class Reactor {
   // One turn: waits for the first event, at most until `deadline`, and handles what is there.
   // Returns how many completions, timers and tasks it has handled.
   std::size_t run_once(Instant deadline = kNever);
-  std::size_t run_once(Duration timeout) { return run_once(now_ + timeout); }
+  std::size_t run_once(Duration timeout) { return run_once(later(now(), timeout)); }
   // Any thread, async-signal-safe but for the simulator. Makes run() return after its turn.
   void stop() noexcept;
 
@@ -164,8 +167,8 @@ class Reactor {
 
   // Owner thread. Once, `delay` from now, at millisecond resolution, never early.
   [[nodiscard]] Timer after(Duration delay, Function<void()> fire);
-  // The time of this turn.
-  Instant now() const noexcept { return now_; }
+  // The time of this turn; outside of one, the time.
+  Instant now() const noexcept { return in_turn_ ? now_ : backend_->now(); }
 
   // Owner thread. Calls `ready` for as long as `fd` is readable or writable (level-triggered), also
   // for errors and hangups. The fd stays the caller's, who cancels before closing it.
@@ -178,9 +181,10 @@ class Reactor {
   void report_unhandled(const Error& error);
   void log(std::string_view line);
 
-  // Embedding in somebody else's loop: when fd() is readable, or has been told to be by prepare(),
-  // call run_once(now()); call prepare() each time before the other loop waits. -1 where the
-  // backend has no fd (the simulator) or descriptors have run out.
+  // Embedding in somebody else's loop: when fd() is readable call run_once(Duration::zero()); call
+  // prepare() each time before the other loop waits: it runs deferred tasks, sends off what was
+  // written, and arms the fd. -1 where the backend has no fd (the simulator) or descriptors have
+  // run out.
   int fd() noexcept;
   void prepare();
 
@@ -194,8 +198,20 @@ class Reactor {
   void unref() noexcept { --references_; }
   // Harmless when scheduled already.
   void schedule(Task& task) noexcept {
-    if (!task.linked()) tasks_.push_back(task);
+    if (task.linked() && !task.in_next_turn_) return;
+    task.unlink();
+    task.in_next_turn_ = false;
+    tasks_.push_back(task);
   }
+  // At the end of the next turn, which then does not wait; unless it is scheduled before.
+  void schedule_next_turn(Task& task) noexcept {
+    if (task.linked()) return;
+    task.in_next_turn_ = true;
+    next_turn_.push_back(task);
+  }
+  // The turn that is going on, or else the one that comes next.
+  bool memory_in_demand() const noexcept { return backend_->memory_in_demand(); }
+  std::uint64_t turn() const noexcept { return in_turn_ ? turns_ : turns_ + 1; }
   void adopt(Resident& resident) noexcept { residents_.push_back(resident); }
   TimerWheel& wheel() noexcept { return wheel_; }
   // True while the reactor destroys itself: residents go, nobody is told.
@@ -225,11 +241,13 @@ class Reactor {
   Reactor(ChosenBackend chosen, ReactorOptions options);
   static ChosenBackend choose_or_exit(const ReactorOptions& options);
   static BackendOptions backend_options(const ReactorOptions& options) noexcept;
+  void take_thread() noexcept;
   bool alive() const noexcept;
   bool has_local_work() const noexcept;
   std::size_t wait(Instant deadline);
   void dispatch(std::size_t count);
   void run_tasks();
+  void drop_tasks() noexcept;
   std::size_t run_posted();
   std::size_t run_rounds();
 
@@ -241,6 +259,8 @@ class Reactor {
   TimerWheel wheel_;
   std::vector<Completion> batch_;
   IntrusiveList<Task> tasks_;
+  IntrusiveList<Task> next_turn_;  // to be scheduled at the end of the next turn
+  IntrusiveList<Task> turn_end_;   // at the end of this one
   std::vector<Function<void()>> deferred_;
   std::vector<Function<void()>> running_;  // the round that runs now
   PostQueue posted_;
@@ -256,6 +276,9 @@ class Reactor {
   std::uint64_t timers_fired_ = 0;
   std::uint64_t unhandled_errors_ = 0;
   long references_ = 0;
+  std::uint64_t thread_ = 0;  // whose it is: the one that runs it first
+  bool in_run_ = false;
+  bool in_turn_ = false;
   bool closing_ = false;
   std::atomic<long> guards_{0};
   std::atomic<bool> stop_{false};

@@ -1,6 +1,7 @@
 #include "reactor/signals.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -17,6 +18,7 @@ namespace {
 constexpr int kSignalsMax = 65;
 
 struct Place {
+  std::atomic<int> process{0};
   std::atomic<int> signal{0};  // 0: free
   std::atomic<int> fd{-1};
 };
@@ -41,7 +43,8 @@ void on_signal(int signal, siginfo_t* info, void* context) {
   const int error = errno;
   handlers_running.fetch_add(1);
   for (Place& place : places) {
-    if (place.signal.load() != signal) continue;
+    // A forked child has a copy of the table, but the eventfd is its parent's.
+    if (place.signal.load() != signal || place.process.load() != ::getpid()) continue;
     const int fd = place.fd.load();
     if (fd >= 0) posix::signal_eventfd(fd);
   }
@@ -83,6 +86,7 @@ Expected<SignalSubscription> SignalSubscription::create(int signal) {
   }
   ++subscriptions[number];
   Place& place = places[static_cast<std::size_t>(index)];
+  place.process.store(::getpid());
   place.fd.store(fd->get());
   place.signal.store(signal);
   return SignalSubscription(std::move(*fd), index);

@@ -6,6 +6,21 @@
 #include <deque>
 
 namespace weir::inline v1 {
+namespace {
+
+constexpr std::size_t kPathBytesMax = 108;  // sun_path
+
+// How a dual-stack socket sees an IPv4 address: ::ffff:127.0.0.1 (RFC 4291, 2.5.5.2).
+Address mapped(const Address& address) {
+  if (address.family() != Family::ipv4) return address;
+  IpEndpoint ip = address.ip();
+  const auto bytes = ip.bytes;
+  ip.family = Family::ipv6;
+  ip.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
+  return Address(ip);
+}
+
+}  // namespace
 
 struct SimBackend::Socket {
   int fd = -1;
@@ -17,8 +32,11 @@ struct SimBackend::Socket {
   IntrusiveList<Op> pollers;
   // A listener.
   bool listening = false;
+  bool ipv6_only = false;
   int backlog = 0;
   std::deque<int> waiting;  // connected fds that nobody has accepted yet
+  Op* starved = nullptr;        // a receive that waits for memory
+  Events hangup_told;           // to the watch that is armed
   // A stream.
   std::string received;
   std::size_t read_at = 0;
@@ -72,6 +90,9 @@ int SimBackend::new_fd(std::unique_ptr<Socket> socket) {
 }
 
 Expected<int> SimBackend::open(const Address& peer, const Address& local) noexcept {
+  if (peer.path().size() > kPathBytesMax) {
+    return failure({.code = errno_code(EINVAL), .syscall = "connect", .address = peer});
+  }
   auto made = std::make_unique<Socket>();
   made->local = local;
   if (!peer.is_unix() && local.port() == 0) {
@@ -79,7 +100,7 @@ Expected<int> SimBackend::open(const Address& peer, const Address& local) noexce
       made->local = peer.family() == Family::ipv6 ? *Address::parse_ip("::1", 0)
                                                   : Address::loopback_ipv4(0);
     }
-    made->local.set_port(next_port_++);
+    made->local.set_port(free_port());
   }
   return new_fd(std::move(made));
 }
@@ -91,20 +112,33 @@ Expected<int> SimBackend::listen(const Address& at, const ListenOptions& options
   };
   Address bound = at;
   if (at.is_unix()) {
-    if (at.path().size() > 108) return refuse(EINVAL);
+    if (at.path().size() > kPathBytesMax) return refuse(EINVAL);
     if (paths_.contains(at.path())) return refuse(EADDRINUSE);
   } else if (at.port() == 0) {
-    bound.set_port(next_port_++);
+    bound.set_port(free_port());
   } else if (!options.reuse_port && find_listener(at) != nullptr) {
     return refuse(EADDRINUSE);
   }
   auto made = std::make_unique<Socket>();
   made->local = bound;
   made->listening = true;
+  made->ipv6_only = options.ipv6_only;
   made->backlog = std::max(options.backlog, 1);
   const int fd = new_fd(std::move(made));
   if (at.is_unix()) paths_[at.path()] = fd;
   return fd;
+}
+
+// Round and round, past the ports that somebody listens on.
+std::uint16_t SimBackend::free_port() noexcept {
+  for (;;) {
+    const std::uint16_t port = next_port_++;
+    if (next_port_ == 0) next_port_ = kFirstFreePort;
+    const auto listens = [port](const auto& entry) {
+      return entry.second->listening && entry.second->local.port() == port;
+    };
+    if (std::none_of(sockets_.begin(), sockets_.end(), listens)) return port;
+  }
 }
 
 // Listeners on a wildcard address answer for every address, IPv6 ones for IPv4 too (dual stack).
@@ -119,7 +153,8 @@ SimBackend::Socket* SimBackend::find_listener(const Address& at) const noexcept 
     if (!socket->listening || local.is_unix() || local.port() != at.port()) continue;
     const bool wildcard = local.ip().bytes == IpEndpoint{}.bytes;
     if (local.ip().bytes == at.ip().bytes ||
-        (wildcard && (local.family() == at.family() || local.family() == Family::ipv6))) {
+        (wildcard && (local.family() == at.family() ||
+                      (local.family() == Family::ipv6 && !socket->ipv6_only)))) {
       return socket.get();
     }
   }
@@ -137,9 +172,12 @@ int SimBackend::set(int fd, SocketOption option, int value) noexcept {
 }
 
 int SimBackend::get(int fd, SocketFact fact) const noexcept {
-  const Socket& found = socket(fd);
+  Socket& found = socket(fd);
   if (fact == SocketFact::unread_bytes) return static_cast<int>(found.unread());
-  return found.reset_received ? ECONNRESET : 0;
+  if (!found.reset_received) return 0;
+  found.reset_received = false;
+  found.reset_seen = true;
+  return ECONNRESET;
 }
 
 void SimBackend::shutdown(int fd, Direction direction) noexcept {
@@ -208,6 +246,11 @@ std::pair<int, int> SimBackend::make_pair() {
 void SimBackend::touch(Socket& socket) noexcept {
   if (socket.reader != nullptr) attempts_.push_back(*std::exchange(socket.reader, nullptr));
   if (socket.writer != nullptr) attempts_.push_back(*std::exchange(socket.writer, nullptr));
+  if (socket.starved != nullptr) {
+    Op& op = *std::exchange(socket.starved, nullptr);
+    op.unlink();
+    attempts_.push_back(op);
+  }
   attempts_.splice_back(socket.pollers);
 }
 
@@ -215,6 +258,7 @@ void SimBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle() && sockets_.contains(op.fd));
   op.state = OpState::submitted;
   op.slot = static_cast<std::uint32_t>(op.fd);
+  if (op.kind == OpKind::poll) socket(op.fd).hangup_told = {};
   attempts_.push_back(op);
 }
 
@@ -224,6 +268,7 @@ void SimBackend::cancel(Op& op) noexcept {
   Socket& mine = socket(op.fd);
   if (mine.reader == &op) mine.reader = nullptr;
   if (mine.writer == &op) mine.writer = nullptr;
+  if (mine.starved == &op) mine.starved = nullptr;
   op.unlink();
   attempts_.push_back(op);
 }
@@ -278,6 +323,7 @@ bool SimBackend::attempt_accept(Op& op, Socket& mine, Completion& out) noexcept 
   out = {.op = &op, .result = mine.waiting.front(), .more = true};
   mine.waiting.pop_front();
   attempts_.push_back(op);
+  attempts_.splice_back(blocked_connects_);
   return true;
 }
 
@@ -296,12 +342,17 @@ bool SimBackend::attempt_connect(ConnectOp& op, Socket& mine, Completion& out) n
   }
   if (listener->waiting.size() >= static_cast<std::size_t>(listener->backlog)) {
     if (op.peer.is_unix()) return last(op, -EAGAIN, out);
-    mine.writer = &op;  // as a SYN that is not answered
+    blocked_connects_.push_back(op);  // as a SYN that is not answered yet
     return false;
   }
   mine.remote = op.peer;
   const int accepted = new_fd(std::make_unique<Socket>());
   connect_pair(mine, socket(accepted));
+  if (listener->local.family() == Family::ipv6) {
+    Socket& theirs = socket(accepted);
+    theirs.local = mapped(theirs.local);
+    theirs.remote = mapped(theirs.remote);
+  }
   listener->waiting.push_back(accepted);
   touch(*listener);
   return last(op, 0, out);
@@ -309,7 +360,8 @@ bool SimBackend::attempt_connect(ConnectOp& op, Socket& mine, Completion& out) n
 
 bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
   if (mine.unread() == 0) {
-    if (mine.reset_received) {
+    // Behind a FIN a reset does not show in a receive, as on Linux.
+    if (mine.reset_received && !mine.fin_received) {
       mine.reset_received = false;
       mine.reset_seen = true;
       return last(op, -ECONNRESET, out);
@@ -319,11 +371,15 @@ bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
     return false;
   }
   const std::span<char> room = arena_.room();
+  if (room.empty() && pool_->available()) return last(op, -ENOMEM, out);
   if (room.empty()) {
+    if (mine.reset_received) return last(op, -get(mine.fd, SocketFact::pending_error), out);
     ++counters_.ring_dry;
     starved_.push_back(op);
+    mine.starved = &op;
     return false;
   }
+  mine.starved = nullptr;
   const int size = read(mine.fd, room);
   out = {.op = &op,
          .result = size,
@@ -335,7 +391,12 @@ bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
 
 int SimBackend::read(int fd, std::span<char> room) noexcept {
   Socket& mine = socket(fd);
-  if (mine.unread() == 0) return mine.fin_received ? 0 : -EAGAIN;
+  if (mine.unread() == 0 && mine.reset_received) {
+    mine.reset_received = false;
+    mine.reset_seen = true;
+    return -ECONNRESET;
+  }
+  if (mine.unread() == 0) return mine.fin_received || mine.reset_seen ? 0 : -EAGAIN;
   const std::size_t size = std::min(room.size(), mine.unread());
   std::memcpy(room.data(), mine.received.data() + mine.read_at, size);
   mine.read_at += size;
@@ -369,6 +430,9 @@ std::int32_t SimBackend::put(Socket& from, std::span<const iovec> pieces) noexce
     touch(from);
     return static_cast<std::int32_t>(wanted);
   }
+  if (2 * peer->read_at > peer->received.size()) {
+    peer->received.erase(0, std::exchange(peer->read_at, 0));
+  }
   std::size_t space = options_.window_bytes - std::min(options_.window_bytes, peer->unread());
   if (space == 0 && wanted != 0) return -EAGAIN;
   std::int32_t taken = 0;
@@ -394,8 +458,8 @@ bool SimBackend::attempt_poll(PollOp& op, Socket& mine, Completion& out) noexcep
   if (op.watch_hangup) {
     mine.pollers.push_back(op);
     // Told once for each change, like an edge.
-    if (events.bits == 0 || events.bits == op.wanted.bits) return false;
-    op.wanted = events;
+    if (events.bits == 0 || events.bits == mine.hangup_told.bits) return false;
+    mine.hangup_told = events;
     out = {.op = &op, .result = events.bits, .more = true};
     return true;
   }
@@ -406,7 +470,7 @@ bool SimBackend::attempt_poll(PollOp& op, Socket& mine, Completion& out) noexcep
   if (!mine.listening && (peer == nullptr || peer->unread() < options_.window_bytes)) {
     events.bits |= Events::writable;
   }
-  events.bits &= op.wanted.bits | Events::hangup | Events::error;
+  events.bits &= op.wanted.bits | Events::peer_closed | Events::hangup | Events::error;
   if (events.bits == 0) {
     mine.pollers.push_back(op);
     return false;

@@ -51,6 +51,7 @@ class SimBackend final : public Backend {
   int event_fd() noexcept override { return -1; }
   void prepare(Instant) noexcept override {}
   std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
+  bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
 
   // Two connected stream sockets, like socketpair(2), for programs that play a foreign library.
   std::pair<int, int> make_pair();
@@ -69,6 +70,7 @@ class SimBackend final : public Backend {
   Socket& socket(int fd) const noexcept;
   Socket* peer_of(const Socket& socket) const noexcept;
   int new_fd(std::unique_ptr<Socket> socket);
+  std::uint16_t free_port() noexcept;
   Socket* find_listener(const Address& at) const noexcept;
   void connect_pair(Socket& a, Socket& b) noexcept;
   void touch(Socket& socket) noexcept;
@@ -90,8 +92,10 @@ class SimBackend final : public Backend {
   std::map<std::string, int> paths_;  // files of Unix sockets; the fd of the listener, or -1
   IntrusiveList<Op> attempts_;
   IntrusiveList<Op> starved_;
+  IntrusiveList<Op> blocked_connects_;  // to listeners whose backlog is full
   std::uint64_t returned_seen_ = 0;
-  std::uint16_t next_port_ = 40000;
+  static constexpr std::uint16_t kFirstFreePort = 40000;
+  std::uint16_t next_port_ = kFirstFreePort;
 
   std::mutex wake_mutex_;
   std::condition_variable woken_;

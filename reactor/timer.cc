@@ -32,7 +32,7 @@ void Timer::unref() noexcept {
 Timer Reactor::after(Duration delay, Function<void()> fire) {
   Timer::Record* record = timers_.create(*this, std::move(fire));
   WEIR_ASSERT(record != nullptr);
-  wheel_.insert(*record, now_ + std::max(delay, Duration::zero()));
+  wheel_.insert(*record, later(now(), std::max(delay, Duration::zero())));
   return Timer(*this, Slab<Timer::Record>::ref(record));
 }
 

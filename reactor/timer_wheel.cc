@@ -18,14 +18,15 @@ std::uint64_t TimerWheel::ticks_until(Instant instant) const noexcept {
 void TimerWheel::insert(TimerNode& node, Instant due) noexcept {
   WEIR_ASSERT(!node.armed());
   node.due_ = std::max(ticks_until(due), current_ + 1);
-  place(node);
+  node.order_ = ++insertions_;
+  slot_for(node).push_back(node);
 }
 
 void TimerWheel::cancel(TimerNode& node) noexcept { node.unlink(); }
 
 // Invariant: a node at level l differs from current_ by less than 64^(l+1) ticks (the last level
 // excepted), so its slot comes up before it is due.
-void TimerWheel::place(TimerNode& node) noexcept {
+IntrusiveList<TimerNode>& TimerWheel::slot_for(const TimerNode& node) noexcept {
   const std::uint64_t distance = node.due_ - current_;
   int level = 0;
   while (level < kLevels - 1 && (distance >> (kBits * (level + 1))) != 0) ++level;
@@ -34,8 +35,8 @@ void TimerWheel::place(TimerNode& node) noexcept {
     tick = current_ + (kSlots << (kBits * (kLevels - 1))) - 1;
   }
   const std::uint64_t slot = (tick >> (kBits * level)) & (kSlots - 1);
-  slots_[level][slot].push_back(node);
   occupied_[level] |= std::uint64_t{1} << slot;
+  return slots_[level][slot];
 }
 
 // The first tick after current_ at which a slot comes up. Cancelling leaves a slot's bit set; it
@@ -68,7 +69,8 @@ Instant TimerWheel::next() const noexcept {
 }
 
 // current_ has just reached a tick: what a higher level holds for it moves down, and what is due
-// at it expires.
+// at it expires. What comes from a higher level was inserted before most of what stands below (it
+// was further away then), so its place is at the front, or near it.
 void TimerWheel::cascade() noexcept {
   for (int level = kLevels - 1; level > 0; --level) {
     const std::uint64_t below = (std::uint64_t{1} << (kBits * level)) - 1;
@@ -77,7 +79,11 @@ void TimerWheel::cascade() noexcept {
     IntrusiveList<TimerNode> moving;
     moving.splice_back(slots_[level][slot]);
     occupied_[level] &= ~(std::uint64_t{1} << slot);
-    while (!moving.empty()) place(moving.pop_front());
+    while (!moving.empty()) {
+      TimerNode& node = moving.pop_back();
+      slot_for(node).insert_before(
+          node, [&](const TimerNode& other) { return other.order_ > node.order_; });
+    }
   }
   const std::uint64_t slot = current_ & (kSlots - 1);
   expired_.splice_back(slots_[0][slot]);

@@ -22,6 +22,7 @@ class TimerNode : public ListNode {
   friend class TimerWheel;
   Fire fire_;
   std::uint64_t due_ = 0;  // in ticks
+  std::uint64_t order_ = 0;  // of insertion
 };
 
 // Pure: no clock, no thread; the owner says what time it is. A tick is a millisecond; a timer
@@ -38,7 +39,7 @@ class TimerWheel {
   void cancel(TimerNode& node) noexcept;
 
   // No timer is due before this instant: the sleep that the owner may take. kNever when none is
-  // armed. Exact within 64 ms, a lower bound beyond.
+  // armed. Exact for what was inserted less than 64 ms ahead, else a lower bound.
   Instant next() const noexcept;
 
   // Fires what is due at `now`, at most `count_max` timers; next() then tells whether more is due.
@@ -54,10 +55,11 @@ class TimerWheel {
   std::uint64_t ticks_until(Instant instant) const noexcept;
   Instant instant_of(std::uint64_t tick) const noexcept { return start_ + kTick * tick; }
   std::uint64_t next_tick() const noexcept;
-  void place(TimerNode& node) noexcept;
+  IntrusiveList<TimerNode>& slot_for(const TimerNode& node) noexcept;
   void cascade() noexcept;
 
   Instant start_;
+  std::uint64_t insertions_ = 0;
   std::uint64_t current_ = 0;  // every timer due at or before this tick is in expired_ or has fired
   mutable std::array<std::uint64_t, kLevels> occupied_{};  // may name slots emptied since
   std::array<std::array<IntrusiveList<TimerNode>, kSlots>, kLevels> slots_;

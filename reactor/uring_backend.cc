@@ -11,55 +11,20 @@
 #include "reactor/uring_abi.h"
 #include "reactor/uring_buffers.h"
 #include "reactor/uring_probe.h"
+#include "reactor/uring_state.h"
 
 namespace weir::inline v1 {
 namespace {
 
-constexpr std::uint64_t kIgnoredMark = ~std::uint64_t{0};  // results of cancel requests
-constexpr std::uint64_t kWakeMark = ~std::uint64_t{1};
-
-// An Op::slot that names no request: the op waits in a list of ours, the kernel knows nothing.
-constexpr std::uint32_t kQueuedSlot = Op::kNoSlot - 1;
-
-// POLLERR and POLLHUP are always reported. POLLRDHUP is Linux's "the peer sent FIN".
-constexpr unsigned kHangupMask = POLLRDHUP | POLLERR | POLLHUP;
-constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
-
-enum class Role : std::uint8_t {
-  operation,     // the op's own request
-  readiness,     // a receive without a buffer ring: multishot poll, then plain recv
-  starved_watch  // a receive without memory: a poll that sees resets
-};
-
-// What the kernel was asked for. user_data is the request's index and generation, so that a late
-// completion cannot be taken for another request's.
-struct Request {
-  Op* op = nullptr;
-  std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
-  std::uint32_t send_bytes = 0;
-  Role role = Role::operation;
-};
-
-struct FdState {
-  bool send_in_ring = false;   // a send request is with the kernel
-  bool send_fell_short = false;  // one came back short: the connection's error may be swallowed
-  bool read_to_the_end = false;  // as in the epoll backend, for plain receives
-  bool type_known = false;
-  bool short_read_empties = false;
-  bool ending = false;           // the receive is over once its readiness poll has ended
-  std::int32_t final_result = 0;
-};
-
-Events events_of(unsigned mask) noexcept {
-  Events events;
-  if ((mask & POLLIN) != 0) events.bits |= Events::readable;
-  if ((mask & POLLOUT) != 0) events.bits |= Events::writable;
-  if ((mask & POLLRDHUP) != 0) events.bits |= Events::peer_closed;
-  if ((mask & POLLHUP) != 0) events.bits |= Events::hangup;
-  if ((mask & POLLERR) != 0) events.bits |= Events::error;
-  return events;
-}
+using uring::events_of;
+using uring::FdState;
+using uring::kHangupMask;
+using uring::kIgnoredMark;
+using uring::kQueuedSlot;
+using uring::kReadableMask;
+using uring::kWakeMark;
+using uring::Request;
+using uring::Role;
 
 class UringBackend final : public KernelBackend {
  public:
@@ -73,18 +38,26 @@ class UringBackend final : public KernelBackend {
   void submit(Op& op) noexcept override;
   void cancel(Op& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
-  void release(int fd) noexcept override { fds_[fd] = {}; }
+  void release(int fd) noexcept override {
+    if (fds_[fd].operations == 0) fds_[fd] = {};
+  }
   void close(int fd) noexcept override;
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
+  bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
 
  protected:
   int source_fd() noexcept override;
 
  private:
   io_uring& ring() noexcept { return *ring_.ring; }
+  bool is_ours() const noexcept {
+    return issuer_ == 0 || issuer_ == detail::this_thread();
+  }
   // Submissions.
   void enable() noexcept;
+  void lose_ring() noexcept;
+  void queue_waiting() noexcept;
   io_uring_sqe* get_sqe() noexcept;
   void arm(Op& op) noexcept;
   void arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept;
@@ -106,6 +79,7 @@ class UringBackend final : public KernelBackend {
   bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
   bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool last(Op& op, std::int32_t result, Completion& out) noexcept;
+  void finish(Op& op, std::int32_t result) noexcept;
   void continue_or_end(Op& op) noexcept;
   // Receives without a buffer ring, and without memory.
   std::size_t run_receives(std::span<Completion> batch) noexcept;
@@ -130,22 +104,38 @@ class UringBackend final : public KernelBackend {
   std::vector<std::uint64_t> blocked_cancels_;  // user_data of requests to cancel
   std::uint64_t returned_seen_ = 0;
   posix::Fd event_fd_;
-  bool enabled_ = false;
+  std::uint64_t issuer_ = 0;  // the thread that enabled the ring
   bool wake_armed_ = false;      // a poll on the wake fd is with the kernel
   bool starved_news_ = false;    // a receive in starved_ has no watch yet
 };
 
 // The ring is made disabled so that whichever thread runs the reactor becomes its single issuer.
 void UringBackend::enable() noexcept {
-  if (enabled_) return;
-  enabled_ = true;
+  if (issuer_ != 0) return;
+  issuer_ = detail::this_thread();
   WEIR_ASSERT(enable_ring(ring()) == 0);
   if (options_.register_ring_fd) io_uring_register_ring_fd(&ring());
 }
 
+// A ring has one issuer. When the reactor is destroyed by another thread than ran it, the ring is
+// closed, which cancels everything in the kernel, and every operation ends.
+void UringBackend::lose_ring() noexcept {
+  if (ring_.ring == nullptr) return;
+  ring_.ring.reset();
+  for (Request& request : requests_) {
+    Op* op = std::exchange(request.op, nullptr);
+    if (op == nullptr) continue;
+    op->unlink();
+    finish(*op, -ECANCELED);
+  }
+  for (IntrusiveList<Op>* waiting : {&sends_, &blocked_, &readable_, &starved_}) {
+    while (!waiting->empty()) finish(waiting->pop_front(), -ECANCELED);
+  }
+}
+
 io_uring_sqe* UringBackend::get_sqe() noexcept {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring());
-  if (sqe != nullptr) return sqe;
+  if (sqe != nullptr || !is_ours()) return sqe;
   enable();
   ++counters_.system_calls;
   io_uring_submit(&ring());
@@ -176,6 +166,8 @@ void UringBackend::arm_wake() noexcept {
 void UringBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle() && op.fd >= 0);
   op.state = OpState::submitted;
+  ++fds_[op.fd].operations;
+  if (ring_.ring == nullptr) return finish(op, -ECANCELED);
   if (op.kind == OpKind::send) {
     op.slot = kQueuedSlot;
     sends_.push_back(op);
@@ -308,7 +300,8 @@ void UringBackend::send_now(SendOp& op) noexcept {
   finish(op, result);
 }
 
-std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
+// What waits for room, for the end of the batch or for memory goes to the submission queue.
+void UringBackend::queue_waiting() noexcept {
   enable();
   if (!wake_armed_) arm_wake();
   for (std::size_t i = blocked_cancels_.size(); i > 0; --i) {
@@ -323,8 +316,13 @@ std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexc
   while (!retried.empty()) arm(retried.pop_front());
   flush_sends();
   feed_starved();
+}
 
-  std::size_t count = local_.take(batch);
+std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
+  if (!is_ours()) lose_ring();
+  if (ring_.ring == nullptr) return local_.take(batch);
+  queue_waiting();
+  std::size_t count = take_local(batch);
   const bool must_enter = skipped_kernel_ || io_uring_sq_ready(&ring()) != 0;
   if (count != 0 && !must_enter) {
     skipped_kernel_ = true;
@@ -404,7 +402,13 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
   return false;
 }
 
+void UringBackend::finish(Op& op, std::int32_t result) noexcept {
+  --fds_[op.fd].operations;
+  KernelBackend::finish(op, result);
+}
+
 bool UringBackend::last(Op& op, std::int32_t result, Completion& out) noexcept {
+  --fds_[op.fd].operations;
   op.slot = Op::kNoSlot;
   out = {.op = &op, .result = result, .more = false};
   return true;
@@ -453,7 +457,9 @@ bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noe
     continue_or_end(op);
     return false;
   }
-  if (cancelling && cqe.res != 0) return last(op, -ECANCELED, out);
+  // An error of the connection is told whatever was cancelled: it will not be told again.
+  const bool passing = cqe.res == -ENOBUFS || cqe.res == -EINTR || cqe.res == -EAGAIN;
+  if (cancelling && passing) return last(op, -ECANCELED, out);
   const FdState& fd = fds_[op.fd];
   const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_fell_short);
   if (doubtful && posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
@@ -505,6 +511,16 @@ bool UringBackend::on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out
     return last(op, cqe.res, out);
   }
   if (op.state == OpState::cancelling || fd.ending) return false;
+  if (fd.starved && cqe.res > 0 && (static_cast<unsigned>(cqe.res) & POLLERR) != 0) {
+    op.unlink();
+    const int error = posix::get_fact(op.fd, SocketFact::pending_error);
+    const std::int32_t result = error > 0 ? -error : -ECONNRESET;
+    if (!more) return last(op, result, out);
+    fd.ending = true;
+    fd.final_result = result;
+    send_cancel(op);
+    return false;
+  }
   if (!more) {
     op.unlink();
     continue_or_end(op);
@@ -532,6 +548,14 @@ bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
     fd.short_read_empties = posix::is_tcp(op.fd);
   }
   const std::span<char> room = arena_.room();
+  if (room.empty() && ring_.pool->available()) {
+    // Below the pool's limit it is the system that has no memory: nothing may ever come back.
+    fd.ending = true;
+    fd.final_result = -ENOMEM;
+    send_cancel(op);
+    return false;
+  }
+  fd.starved = room.empty();
   if (room.empty()) {
     ++counters_.ring_dry;
     starve(op);
@@ -626,6 +650,7 @@ bool UringBackend::on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion&
 }
 
 void UringBackend::close(int fd) noexcept {
+  WEIR_ASSERT(fds_[fd].operations == 0);
   release(fd);
   ++counters_.system_calls;
   posix::close(fd);
@@ -643,10 +668,9 @@ int UringBackend::source_fd() noexcept {
 // The ring is entered first and the eventfd read after it: entering posts completions, and each
 // post signals the eventfd again.
 void UringBackend::prepare(Instant until) noexcept {
-  enable();
-  if (!wake_armed_) arm_wake();
-  flush_sends();
-  feed_starved();
+  if (!is_ours()) lose_ring();
+  if (ring_.ring == nullptr) return prepare_host(until, !local_.empty());
+  queue_waiting();
   ++counters_.system_calls;
   io_uring_submit_and_get_events(&ring());
   if (event_fd_) posix::drain_eventfd(event_fd_.get());

@@ -87,15 +87,21 @@ bool add_buffers(UringRing& made, const BackendOptions& options) {
     if (buffers) made.buffers = std::move(*buffers);
     return buffers.has_value();
   };
+  // At most half of the receive memory stands in the ring, so that there is some for slices that
+  // are still in use.
+  const auto at_most = [&](unsigned wanted, std::size_t chunk_bytes) {
+    const std::size_t half = options.receive_memory_max / chunk_bytes / 2;
+    return static_cast<unsigned>(std::bit_floor(std::clamp<std::size_t>(half, 1, wanted)));
+  };
   const unsigned chunks = std::bit_ceil(std::max(options.uring.ring_chunks, 2U));
   if (options.uring.buffer_ring && options.uring.incremental &&
-      try_ring(limits::kReceiveChunkBytes, chunks, true)) {
+      try_ring(limits::kReceiveChunkBytes, at_most(chunks, limits::kReceiveChunkBytes), true)) {
     made.techniques = "multishot receive, incremental buffer ring";
     return true;
   }
   // As many bytes as the incremental ring would have, in smaller pieces.
-  const auto plain = static_cast<unsigned>(chunks * (limits::kPlainRingBuffers /
-                                                     limits::kRingChunks));
+  const unsigned plain = at_most(chunks * (limits::kPlainRingBuffers / limits::kRingChunks),
+                                 limits::kPlainRingBufferBytes);
   if (options.uring.buffer_ring && try_ring(limits::kPlainRingBufferBytes, plain, false)) {
     made.techniques = "multishot receive, plain buffer ring";
     return true;

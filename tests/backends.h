@@ -3,7 +3,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <poll.h>
 
+#include <cerrno>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -74,8 +76,19 @@ class BackendTest : public testing::TestWithParam<BackendCase> {
     }
   }
 
+  // The kernel gives the locked memory of closed rings back some time later: for unprivileged users
+  // it may have to be waited for.
+  static Expected<ChosenBackend> choose_patiently(const BackendOptions& options) {
+    auto chosen = choose_backend(options);
+    for (int i = 0; i < 500 && !chosen && chosen.error().code == errno_code(ENOMEM); ++i) {
+      ::poll(nullptr, 0, 20);
+      chosen = choose_backend(options);
+    }
+    return chosen;
+  }
+
   static std::unique_ptr<Backend> make_backend() {
-    auto chosen = choose_backend(GetParam().options);
+    auto chosen = choose_patiently(GetParam().options);
     EXPECT_TRUE(chosen.has_value()) << (chosen ? "" : chosen.error().message());
     return chosen ? std::move(chosen->backend) : nullptr;
   }

@@ -2,7 +2,8 @@
 //
 //     confined [--deny ERRNO] [--nofile N] [--memlock BYTES] [--uid UID] -- PROGRAM [ARGUMENT...]
 //
-// --deny makes io_uring_setup(2) fail with that error number, as a container's seccomp profile does.
+// --deny makes io_uring_setup(2) fail with that error number, as a container's seccomp profile
+// does.
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>

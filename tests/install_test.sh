@@ -41,7 +41,9 @@ echo "== the headers stand on std and weir alone"
 (cd "$prefix/include" && find weir -name '*.h' -printf '#include "%p"\n' | sort) > all.cc
 [[ -s all.cc ]] || fail "no headers"
 g++ -std=c++23 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I "$prefix/include" all.cc
-! grep -rnE '#include <.*(\.h|/.*)>' "$prefix/include" || fail "a public header includes a system header"
+# iovec is the one type of the system that they name.
+! grep -rnE '#include <.*(\.h|/.*)>' "$prefix/include" | grep -v '<sys/uio.h>' ||
+  fail "a public header includes a system header"
 
 echo "== pkg-config"
 export PKG_CONFIG_PATH=$prefix/lib/pkgconfig

@@ -1,0 +1,60 @@
+// What the io_uring backend notes of its requests and fds.
+#pragma once
+
+#include <poll.h>
+
+#include <cstdint>
+
+#include "weir/reactor/backend.h"
+
+namespace weir::inline v1::uring {
+
+inline constexpr std::uint64_t kIgnoredMark = ~std::uint64_t{0};  // results of cancel requests
+inline constexpr std::uint64_t kWakeMark = ~std::uint64_t{1};
+
+// An Op::slot that names no request: the op waits in a list of ours, the kernel knows nothing.
+inline constexpr std::uint32_t kQueuedSlot = Op::kNoSlot - 1;
+
+// POLLERR and POLLHUP are always reported. POLLRDHUP is Linux's "the peer sent FIN".
+inline constexpr unsigned kHangupMask = POLLRDHUP | POLLERR | POLLHUP;
+inline constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
+
+enum class Role : std::uint8_t {
+  operation,     // the op's own request
+  readiness,     // a receive without a buffer ring: multishot poll, then plain recv
+  starved_watch  // a receive without memory: a poll that sees resets
+};
+
+// What the kernel was asked for. user_data is the request's index and generation, so that a late
+// completion cannot be taken for another request's.
+struct Request {
+  Op* op = nullptr;
+  std::uint32_t generation = 0;
+  std::uint32_t next_free = 0;
+  std::uint32_t send_bytes = 0;
+  Role role = Role::operation;
+};
+
+struct FdState {
+  std::uint32_t operations = 0;  // submitted and without their last completion
+  bool send_in_ring = false;   // a send request is with the kernel
+  bool send_fell_short = false;  // one came back short: the connection's error may be swallowed
+  bool read_to_the_end = false;  // as in the epoll backend, for plain receives
+  bool type_known = false;
+  bool short_read_empties = false;
+  bool starved = false;          // the receive waits for memory
+  bool ending = false;           // the receive is over once its readiness poll has ended
+  std::int32_t final_result = 0;
+};
+
+inline Events events_of(unsigned mask) noexcept {
+  Events events;
+  if ((mask & POLLIN) != 0) events.bits |= Events::readable;
+  if ((mask & POLLOUT) != 0) events.bits |= Events::writable;
+  if ((mask & POLLRDHUP) != 0) events.bits |= Events::peer_closed;
+  if ((mask & POLLHUP) != 0) events.bits |= Events::hangup;
+  if ((mask & POLLERR) != 0) events.bits |= Events::error;
+  return events;
+}
+
+}  // namespace weir::inline v1::uring

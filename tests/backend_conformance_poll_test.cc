@@ -1,0 +1,373 @@
+// What every backend promises about watching for hangups, polling, waking and deadlines.
+#include <fcntl.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+
+#include "tests/door.h"
+
+namespace weir::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+class BackendPollTest : public DoorTest {
+ protected:
+  static int bits(const Poll& op) { return op.results.empty() ? 0 : op.results.back(); }
+  bool reported(const Poll& op) {
+    return run_until([&] { return !op.results.empty(); });
+  }
+};
+
+// ---- Watching for the peer's end ----
+
+TEST_P(BackendPollTest, AWatchIsSilentOnData) {
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    const Poll& watch = watch_hangup(ends.b);
+    for (int i = 0; i < 20; ++i) {
+      ASSERT_TRUE(send_all(ends.a, "data"));
+      settle();
+    }
+    EXPECT_TRUE(watch.results.empty());
+  }
+}
+
+TEST_P(BackendPollTest, AWatchReportsAFin) {
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    const Poll& watch = watch_hangup(ends.b);
+    settle();
+    door().shutdown(ends.a, Direction::write);
+    ASSERT_TRUE(reported(watch));
+    EXPECT_EQ(bits(watch) & (Events::peer_closed | Events::error), Events::peer_closed);
+    EXPECT_FALSE(watch.ended);
+  }
+}
+
+TEST_P(BackendPollTest, AWatchReportsAReset) {
+  const Ends ends = connected();
+  const Poll& watch = watch_hangup(ends.b);
+  settle();
+  reset(ends.a);
+  ASSERT_TRUE(reported(watch));
+  EXPECT_NE(bits(watch) & Events::error, 0);
+}
+
+TEST_P(BackendPollTest, AWatchReportsAResetBehindUnreadData) {
+  const Ends ends = connected();
+  const Poll& watch = watch_hangup(ends.b);
+  ASSERT_TRUE(send_all(ends.a, "unread"));
+  settle();
+  reset(ends.a);
+  ASSERT_TRUE(reported(watch));
+  EXPECT_NE(bits(watch) & Events::error, 0);
+}
+
+TEST_P(BackendPollTest, AWatchArmedAfterTheFinReportsAtOnce) {
+  const Ends ends = connected();
+  door().shutdown(ends.a, Direction::write);
+  settle();
+  Poll& watch = watch_hangup(ends.b);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(reported(watch)) << "round " << i;
+    EXPECT_NE(bits(watch) & Events::peer_closed, 0);
+    door().cancel(watch);
+    ASSERT_TRUE(run_until([&] { return watch.ended; }));
+    EXPECT_EQ(watch.last(), -ECANCELED);
+    submit(watch, ends.b);
+  }
+}
+
+TEST_P(BackendPollTest, AWatchArmedAfterTheResetReportsAtOnce) {
+  const Ends ends = connected();
+  reset(ends.a);
+  settle();
+  const Poll& watch = watch_hangup(ends.b);
+  ASSERT_TRUE(reported(watch));
+  EXPECT_NE(bits(watch) & Events::error, 0);
+}
+
+TEST_P(BackendPollTest, AWatchReportsTheResetThatFollowsAFin) {
+  const Ends ends = connected();
+  const Poll& watch = watch_hangup(ends.b);
+  settle();
+  door().shutdown(ends.a, Direction::write);
+  ASSERT_TRUE(reported(watch));
+  reset(ends.a);
+  ASSERT_TRUE(run_until([&] { return (bits(watch) & Events::error) != 0; }));
+}
+
+TEST_P(BackendPollTest, AWatchOnBothEndsClosedIsNoError) {
+  const Ends ends = connected();
+  const Poll& watch = watch_hangup(ends.b);
+  door().shutdown(ends.a, Direction::write);
+  door().shutdown(ends.b, Direction::write);
+  ASSERT_TRUE(run_until([&] { return (bits(watch) & Events::hangup) != 0; }));
+  EXPECT_EQ(bits(watch) & Events::error, 0);
+}
+
+TEST_P(BackendPollTest, AWatchDoesNotRepeatWithoutNews) {
+  const Ends ends = connected();
+  const Poll& watch = watch_hangup(ends.b);
+  door().shutdown(ends.a, Direction::write);
+  ASSERT_TRUE(reported(watch));
+  settle();
+  const std::size_t before = watch.results.size();
+  settle();
+  EXPECT_EQ(watch.results.size(), before);
+  EXPECT_LE(before, 2U);
+}
+
+TEST_P(BackendPollTest, ReceivesAndWatchesTakeTurnsWithoutLoss) {
+  const Ends ends = connected();
+  const std::string sent = noise(200'000, 9);
+  Receive& received = receive(ends.b);
+  Poll& watch = watch_hangup(ends.b);
+  door().cancel(watch);
+  std::size_t at = 0;
+  while (at < sent.size()) {
+    door().cancel(received);
+    ASSERT_TRUE(run_until([&] { return received.idle() && watch.idle(); }));
+    submit(watch, ends.b);
+    ASSERT_TRUE(send_all(ends.a, std::string_view(sent).substr(at, 1000)));
+    at += 1000;
+    door().cancel(watch);
+    ASSERT_TRUE(run_until([&] { return watch.idle(); }));
+    submit(received, ends.b);
+    turn();
+  }
+  ASSERT_TRUE(run_until([&] { return received.total == sent.size(); }));
+  EXPECT_TRUE(received.bytes == sent);
+}
+
+// ---- Polling once ----
+
+TEST_P(BackendPollTest, APollIsLevelTriggered) {
+  const Ends ends = connected();
+  Poll& poll = poll_once(ends.b, Events::readable);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  ASSERT_TRUE(send_all(ends.a, "stays"));
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(run_until([&] { return poll.ended; })) << "round " << i;
+    EXPECT_EQ(poll.results, std::vector<int>{Events::readable});
+    submit(poll, ends.b);
+  }
+}
+
+TEST_P(BackendPollTest, APollForWritingWaitsForRoom) {
+  const Ends ends = connected();
+  Poll& poll = poll_once(ends.a, Events::writable);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::writable);
+  const std::string bytes = noise(16 << 20, 3);
+  Send& sending = send(ends.a, bytes);
+  settle();
+  if (sending.ended) resend(sending, ends.a, bytes);
+  settle();
+  submit(poll, ends.a);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  door().cancel(sending);
+  ASSERT_TRUE(run_until([&] { return sending.ended; }));
+  Receive& received = receive(ends.b);
+  received.keep_bytes = false;
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::writable);
+}
+
+TEST_P(BackendPollTest, APollCanBeCancelled) {
+  const Ends ends = connected();
+  Poll& poll = poll_once(ends.b, Events::readable);
+  settle();
+  door().cancel(poll);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.results, std::vector<int>{-ECANCELED});
+}
+
+TEST_P(BackendPollTest, APollForAClientSeesTheOneThatWaits) {
+  const int listener = listen_tcp();
+  const Address peer = door().address(listener, End::local);
+  Poll& poll = poll_once(listener, Events::readable);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  connect(open(peer), peer);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::readable);
+  submit(poll, listener);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+}
+
+TEST_P(BackendPollTest, APollSeesThePeersEnd) {
+  const Ends ends = connected();
+  Poll& poll = poll_once(ends.b, Events::readable);
+  settle();
+  close(ends.a);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::readable | Events::peer_closed);
+}
+
+TEST_P(BackendPollTest, SeveralPollsOnOneNumberAllEnd) {
+  const Ends ends = connected();
+  const Poll& first = poll_once(ends.b, Events::readable);
+  const Poll& second = poll_once(ends.b, Events::readable);
+  const Poll& watch = watch_hangup(ends.b);
+  settle();
+  ASSERT_TRUE(send_all(ends.a, "x"));
+  ASSERT_TRUE(run_until([&] { return first.ended && second.ended; }));
+  EXPECT_TRUE(watch.results.empty());
+}
+
+// ---- Facts and options ----
+
+TEST_P(BackendPollTest, UnreadBytesAreCounted) {
+  const Ends ends = connected();
+  EXPECT_EQ(door().get(ends.b, SocketFact::unread_bytes), 0);
+  ASSERT_TRUE(send_all(ends.a, "12345"));
+  ASSERT_TRUE(run_until([&] { return door().get(ends.b, SocketFact::unread_bytes) == 5; }));
+  Receive& received = receive(ends.b);
+  ASSERT_TRUE(run_until([&] { return received.total == 5; }));
+  EXPECT_EQ(door().get(ends.b, SocketFact::unread_bytes), 0);
+}
+
+TEST_P(BackendPollTest, APendingErrorIsGivenOnce) {
+  const Ends ends = connected();
+  EXPECT_EQ(door().get(ends.b, SocketFact::pending_error), 0);
+  const Poll& watch = watch_hangup(ends.b);
+  reset(ends.a);
+  ASSERT_TRUE(reported(watch));
+  EXPECT_EQ(door().get(ends.b, SocketFact::pending_error), ECONNRESET);
+  EXPECT_EQ(door().get(ends.b, SocketFact::pending_error), 0);
+}
+
+TEST_P(BackendPollTest, OptionsAreTaken) {
+  const Ends ends = connected();
+  EXPECT_EQ(door().set(ends.a, SocketOption::no_delay, 1), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive_seconds, 60), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive_seconds, 0), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::receive_buffer, 65536), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::send_buffer, 65536), 0);
+}
+
+// ---- Waking and waiting ----
+
+TEST_P(BackendPollTest, AWakeFromAnotherThreadEndsAPoll) {
+  turn();
+  std::thread waker([this] { door().wake(); });
+  turn(kNever);
+  waker.join();
+}
+
+TEST_P(BackendPollTest, AWakeBeforeThePollIsNotLost) {
+  for (int i = 0; i < 100; ++i) {
+    door().wake();
+    if (i % 2 == 0) door().wake();
+    turn(kNever);
+  }
+}
+
+TEST_P(BackendPollTest, ManyWakesNeedFewPolls) {
+  turn();
+  for (int i = 0; i < 10'000; ++i) door().wake();
+  turn(kNever);
+  // What is left of them may end a few polls; then a deadline is reached again.
+  const Instant end = door().now() + milliseconds(5);
+  int polls = 0;
+  while (door().now() < end) {
+    turn(end);
+    ++polls;
+  }
+  EXPECT_LT(polls, 1000);
+}
+
+TEST_P(BackendPollTest, NoWakeOfManyThreadsIsLost) {
+  constexpr int kRounds = 2000;
+  std::atomic<int> asked{0};
+  std::atomic<int> seen{0};
+  std::thread waker([&] {
+    for (int i = 1; i <= kRounds; ++i) {
+      asked.store(i);
+      door().wake();
+      while (seen.load() < i) std::this_thread::yield();
+    }
+  });
+  while (seen.load() < kRounds) {
+    turn(kNever);
+    seen.store(asked.load());
+  }
+  waker.join();
+}
+
+TEST_P(BackendPollTest, ADeadlineIsNotMetEarly) {
+  for (const Duration wait :
+       {Duration(0), Duration(1), Duration(milliseconds(1)) / 3, Duration(milliseconds(3))}) {
+    const Instant start = door().now();
+    while (door().now() < start + wait) turn(start + wait);
+    if (simulated()) {
+      EXPECT_EQ(door().now(), start + wait);
+    }
+  }
+}
+
+TEST_P(BackendPollTest, ADeadlineInThePastOnlyLooks) {
+  turn(Instant::min());
+  turn(door().now());
+  turn(door().now() - std::chrono::hours(1));
+  const Ends ends = connected();
+  Receive& received = receive(ends.b);
+  ASSERT_TRUE(send_all(ends.a, "look"));
+  while (received.total == 0) turn(Instant::min());
+  EXPECT_EQ(received.bytes, "look");
+}
+
+WEIR_ON_ALL_BACKENDS(BackendPollTest);
+
+// ---- What only kernels do ----
+
+class KernelPollTest : public BackendPollTest {};
+
+TEST_P(KernelPollTest, AFileIsAlwaysReady) {
+  const int file = own(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  Poll& poll = poll_once(file, Events::readable);
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(run_until([&] { return poll.ended; }));
+    EXPECT_NE(poll.last() & Events::readable, 0);
+    submit(poll, file);
+  }
+}
+
+TEST_P(KernelPollTest, APipeIsReadableThenHungUp) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+  own(ends[0]);
+  Poll& poll = poll_once(ends[0], Events::readable);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  ASSERT_EQ(::write(ends[1], "x", 1), 1);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::readable);
+  char byte = 0;
+  ASSERT_EQ(::read(ends[0], &byte, 1), 1);
+  submit(poll, ends[0]);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  ::close(ends[1]);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_NE(poll.last() & Events::hangup, 0);
+}
+
+// An error, and the last result: whoever polls again after each event would spin otherwise.
+TEST_P(KernelPollTest, ANumberThatIsNotOpenIsAnError) {
+  const int unused = ::dup(0);
+  ::close(unused);
+  const Poll& poll = poll_once(unused, Events::readable);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.results, std::vector<int>{-EBADF});
+}
+
+WEIR_ON_KERNEL_BACKENDS(KernelPollTest);
+
+}  // namespace
+}  // namespace weir::test

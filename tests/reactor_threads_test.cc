@@ -1,0 +1,135 @@
+// A reactor that one thread makes, another runs and a third destroys, and what keeps run() going.
+// What goes wrong here hangs; each case runs in a process of its own with an alarm.
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include "tests/backends.h"
+#include "weir/net/server.h"
+
+namespace weir::test {
+namespace {
+
+constexpr unsigned kSecondsMax = 60;
+
+class ReactorThreadsTest : public BackendTest {
+ protected:
+  void SetUp() override {
+    BackendTest::SetUp();
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+  }
+
+  static ReactorOptions options() {
+    return {.backend = GetParam().options.kind, .uring = GetParam().options.uring};
+  }
+
+  [[noreturn]] static void done() { std::_Exit(0); }
+
+  static void run_here_destroy_there() {
+    alarm(kSecondsMax);
+    {
+      Reactor reactor(options());
+      net::Server server(reactor);
+      if (!server.listen({.port = 0, .host = "127.0.0.1"})) std::_Exit(2);
+      std::thread([&] {
+        if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
+        reactor.run();
+      }).join();
+    }
+    done();
+  }
+
+  static void run_by_turns_on_two_threads() {
+    alarm(kSecondsMax);
+    Reactor reactor(options());
+    for (int i = 0; i < 2; ++i) {
+      std::thread([&] { reactor.run_once(Duration::zero()); }).join();
+    }
+    done();
+  }
+
+  static void drop_guards_together() {
+    alarm(kSecondsMax);
+    Reactor reactor(options());
+    for (int i = 0; i < 300; ++i) {
+      auto first = std::make_unique<WorkGuard>(reactor);
+      auto second = std::make_unique<WorkGuard>(reactor);
+      std::atomic<int> ready{0};
+      const auto drop = [&](std::unique_ptr<WorkGuard>& guard) {
+        ready.fetch_add(1);
+        while (ready.load() < 2) {
+        }
+        guard.reset();
+      };
+      std::thread one([&] { drop(first); });
+      std::thread two([&] { drop(second); });
+      reactor.run();
+      one.join();
+      two.join();
+    }
+    done();
+  }
+
+  static void drop_a_guard_while_busy() {
+    alarm(kSecondsMax);
+    ReactorOptions busy = options();
+    busy.busy_poll = std::chrono::milliseconds(20);
+    Reactor reactor(std::move(busy));
+    for (int i = 0; i < 20; ++i) {
+      auto guard = std::make_unique<WorkGuard>(reactor);
+      std::atomic<bool> running{false};
+      if (!reactor.post([&] { running.store(true); })) std::_Exit(3);
+      std::thread dropper([&] {
+        while (!running.load()) {
+        }
+        guard.reset();
+      });
+      reactor.run();
+      dropper.join();
+    }
+    done();
+  }
+};
+
+TEST_P(ReactorThreadsTest, OneThreadRunsItAndAnotherDestroysItWithOperationsInFlight) {
+  EXPECT_EXIT(run_here_destroy_there(), testing::ExitedWithCode(0), "");
+}
+
+TEST_P(ReactorThreadsTest, ATurnOfAnotherThreadIsABugAndSaysSo) {
+  EXPECT_EXIT(run_by_turns_on_two_threads(), testing::KilledBySignal(SIGABRT),
+              "assertion failed: thread_ == ");
+}
+
+TEST_P(ReactorThreadsTest, GuardsDroppedTogetherLetItReturn) {
+  EXPECT_EXIT(drop_guards_together(), testing::ExitedWithCode(0), "");
+}
+
+TEST_P(ReactorThreadsTest, AGuardDroppedWhileItPollsBusilyLetsItReturn) {
+  EXPECT_EXIT(drop_a_guard_while_busy(), testing::ExitedWithCode(0), "");
+}
+
+WEIR_ON_KERNEL_BACKENDS(ReactorThreadsTest);
+
+// Never early: also when the reactor has not looked at the clock for a while.
+class ReactorClockTest : public BackendTest {};
+
+TEST_P(ReactorClockTest, ATimerSetLongAfterTheLastTurnIsNotEarly) {
+  using std::chrono::milliseconds;
+  using Clock = std::chrono::steady_clock;
+  Reactor reactor(make_backend());
+  const Instant busy_until = Clock::now() + milliseconds(60);
+  while (Clock::now() < busy_until) {
+  }
+  const Instant set = Clock::now();
+  Instant fired{};
+  Timer timer = reactor.after(milliseconds(30), [&] { fired = Clock::now(); });
+  reactor.run();
+  EXPECT_GE(fired - set, milliseconds(30));
+}
+
+WEIR_ON_KERNEL_BACKENDS(ReactorClockTest);
+
+}  // namespace
+}  // namespace weir::test
