@@ -135,8 +135,8 @@ void UringBackend::lose_ring() noexcept {
 
 io_uring_sqe* UringBackend::get_sqe() noexcept {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring());
-  if (sqe != nullptr || !is_ours()) return sqe;
-  enable();
+  // Before the first poll() it is not known whose ring this is: what does not fit waits.
+  if (sqe != nullptr || issuer_ == 0 || !is_ours()) return sqe;
   ++counters_.system_calls;
   io_uring_submit(&ring());
   return io_uring_get_sqe(&ring());

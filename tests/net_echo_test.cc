@@ -143,7 +143,12 @@ TEST_P(EchoTest, ManyConnectionsWithRandomChunksGetTheirOwnBytes) {
   for (const Client& client : clients) EXPECT_TRUE(client.sent == client.received);
   ASSERT_TRUE(run_until([&] { return server_->connections() == 0; }));
   EXPECT_EQ(reactor().counters().sockets, 0U);
-  EXPECT_EQ(reactor().counters().queue_bytes, 0U);
+  const Counters counters = reactor().counters();
+  EXPECT_EQ(counters.queue_bytes, 0U);
+  // io_uring is used as such: results come without a submission each.
+  if (counters.backend == BackendKind::io_uring) {
+    EXPECT_GT(counters.kernel.multishot_receives, 0U);
+  }
 }
 
 TEST_P(EchoTest, AReaderThatStopsIsHeldByItsOwnBytesOnly) {
