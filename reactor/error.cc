@@ -16,7 +16,6 @@ struct MistakeText {
 constexpr MistakeText kMistakes[] = {
     {"OK", "no mistake"},
     {"ERR_STREAM_WRITE_AFTER_END", "write after end"},
-    {"ERR_STREAM_DESTROYED", "the stream was destroyed"},
     {"ERR_SOCKET_BAD_PORT", "a port must be in 0..65535"},
     {"ERR_MISSING_ARGS", "neither port, path nor fd was given"},
     {"ERR_INVALID_ARG_VALUE", "invalid argument"},
@@ -26,7 +25,6 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_SOCKET_ALREADY_CONNECTED", "the socket is connecting or connected already"},
     {"ERR_SOCKET_CLOSED", "the socket is closed"},
     {"ERR_INVALID_HANDLE_TYPE", "this kind of handle does not support the operation"},
-    {"ERR_BACKEND_UNAVAILABLE", "the backend is not available"},
 };
 
 const MistakeText& text_of(int value) noexcept {

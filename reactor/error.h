@@ -15,7 +15,6 @@ namespace weir::inline v1 {
 // ones that Node's users know.
 enum class Mistake : int {
   write_after_end = 1,    // ERR_STREAM_WRITE_AFTER_END
-  stream_destroyed,       // ERR_STREAM_DESTROYED
   bad_port,               // ERR_SOCKET_BAD_PORT
   missing_arguments,      // ERR_MISSING_ARGS
   bad_argument,           // ERR_INVALID_ARG_VALUE
@@ -25,7 +24,6 @@ enum class Mistake : int {
   already_connected,      // ERR_SOCKET_ALREADY_CONNECTED
   socket_closed,          // ERR_SOCKET_CLOSED
   bad_handle_type,        // ERR_INVALID_HANDLE_TYPE
-  backend_unavailable,    // ERR_BACKEND_UNAVAILABLE
 };
 
 std::error_code make_error_code(Mistake mistake) noexcept;

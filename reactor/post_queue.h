@@ -70,9 +70,9 @@ class PostQueue {
   std::size_t mask_;
   // Posters and the owner write to cache lines of their own. Padding rather than alignas: GCC 12's
   // sanitizers misplace over-aligned objects on the stack.
-  char before_tail_[64];
+  [[maybe_unused]] char before_tail_[64];
   std::atomic<std::size_t> tail_{0};
-  char before_head_[64];
+  [[maybe_unused]] char before_head_[64];
   std::size_t head_ = 0;
 };
 

@@ -133,7 +133,7 @@ TEST(Error, NamesErrnoValues) {
 TEST(Error, EveryMistakeHasANameOfItsOwnAndAText) {
   std::set<std::string_view> names;
   constexpr int kFirst = static_cast<int>(Mistake::write_after_end);
-  constexpr int kLast = static_cast<int>(Mistake::backend_unavailable);
+  constexpr int kLast = static_cast<int>(Mistake::bad_handle_type);
   for (int value = kFirst; value <= kLast; ++value) {
     const std::error_code code = static_cast<Mistake>(value);
     EXPECT_TRUE(name_of(code).starts_with("ERR_")) << name_of(code);
@@ -143,7 +143,7 @@ TEST(Error, EveryMistakeHasANameOfItsOwnAndAText) {
   }
   EXPECT_EQ(name_of(Mistake::write_after_end), "ERR_STREAM_WRITE_AFTER_END");
   EXPECT_EQ(name_of(Mistake::already_listening), "ERR_SERVER_ALREADY_LISTEN");
-  EXPECT_EQ(name_of(Mistake::backend_unavailable), "ERR_BACKEND_UNAVAILABLE");
+  EXPECT_EQ(name_of(Mistake::bad_handle_type), "ERR_INVALID_HANDLE_TYPE");
   EXPECT_EQ(std::error_code(Mistake::bad_port).category().name(), "weir"sv);
 }
 

@@ -124,11 +124,9 @@ class Model {
     EXPECT_LE(gathered.size(), bytes_max);
     EXPECT_TRUE(unsent_.starts_with(gathered)) << "other bytes than were pushed";
     // What was gathered before is at the same place now.
-    std::size_t offset = 0;
     for (std::size_t i = 0; i < std::min(count, gathered_.size()); ++i) {
       EXPECT_EQ(room[i].iov_base, gathered_[i].iov_base) << "gathered bytes have moved";
       if (room[i].iov_len < gathered_[i].iov_len) break;
-      offset += gathered_[i].iov_len;
     }
     gathered_.assign(room.begin(), room.begin() + static_cast<std::ptrdiff_t>(count));
   }
