@@ -332,17 +332,36 @@ TEST(Refusal, BySeccompWithEnosysServesOnEpollAndSaysWhy) {
   expect_fallback({"--deny", std::to_string(ENOSYS)}, "ENOSYS");
 }
 
-TEST(Refusal, ByTheLimitOnLockedMemoryServesOnEpollAndSaysWhy) {
-  if (getuid() != 0) GTEST_SKIP() << "only root can become an unprivileged user";
-  // The build's folders may be closed to that user.
-  char name[] = "/tmp/weir-test-XXXXXX";
-  const std::filesystem::path directory = mkdtemp(name);
-  chmod(directory.c_str(), 0755);
-  std::filesystem::copy(echo_server, directory / "echo_server");
-  const std::string original = std::exchange(echo_server, directory / "echo_server");
+// Runs the server as a user without privileges, from a copy: the build's folders may be closed to
+// that user.
+class Unprivileged : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (getuid() != 0) GTEST_SKIP() << "only root can become an unprivileged user";
+    char name[] = "/tmp/weir-test-XXXXXX";
+    directory_ = mkdtemp(name);
+    chmod(directory_.c_str(), 0755);
+    std::filesystem::copy(echo_server, directory_ / "echo_server");
+    original_ = std::exchange(echo_server, directory_ / "echo_server");
+  }
+  void TearDown() override {
+    if (original_.empty()) return;
+    echo_server = original_;
+    std::filesystem::remove_all(directory_);
+  }
+  std::filesystem::path directory_;
+  std::string original_;
+};
+
+TEST_F(Unprivileged, WithoutLockedMemoryItServesOnEpollAndSaysWhy) {
   expect_fallback({"--memlock", "0", "--uid", "65534"}, "ENOMEM");
-  echo_server = original;
-  std::filesystem::remove_all(directory);
+}
+
+TEST_F(Unprivileged, WithoutPermissionItSaysSoAndLeaves) {
+  const std::string path = directory_ / "socket";  // in a folder of root's
+  const Outcome outcome =
+      run(confine({"--uid", "65534"}, {echo_server, "--backend", "epoll", "--unix", path}));
+  expect_one_line(outcome, 1, "EACCES");
 }
 
 TEST(BadInput, GetsOneClearLineAndAnExitCode) {
