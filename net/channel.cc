@@ -1,5 +1,6 @@
 #include "weir/net/channel.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "weir/net/net_part.h"
@@ -12,16 +13,20 @@ Channel* Channel::create(NetPart& net, int fd, bool is_stream_ours, ChannelOwner
 
 Channel::Channel(NetPart& net, int fd, bool ours, ChannelOwner& owner) noexcept
     : net_(net), owner_(&owner), input_(*this), fd_(fd), ours_(ours) {
-  input_.fd = fd;
   net_.reactor().adopt(*this);
   ++net_.reactor().ledger().sockets;
 }
 
-void Channel::connect(const Address& peer) noexcept {
+void Channel::connect(int fd, const Address& peer) noexcept {
+  fd_ = fd;
   connecting_ = std::make_unique<Connecting>(*this);
   connecting_->fd = fd_;
   connecting_->peer = peer;
   net_.reactor().backend().submit(*connecting_);
+}
+
+void Channel::cancel_connect() noexcept {
+  if (connecting_ != nullptr) net_.reactor().backend().cancel(*connecting_);
 }
 
 void Channel::on_connect(Op& op, Completion& completion) noexcept {
@@ -29,6 +34,7 @@ void Channel::on_connect(Op& op, Completion& completion) noexcept {
   const std::int32_t result = completion.result;
   channel.connecting_.reset();
   if (channel.closing_) return channel.finish_close_if_idle();
+  if (result < 0) channel.net_.reactor().backend().close(std::exchange(channel.fd_, -1));
   channel.owner_->on_connected(result < 0 ? errno_code(result) : std::error_code());
 }
 
@@ -49,8 +55,13 @@ void Channel::want(Input input) noexcept {
 void Channel::arm() noexcept {
   current_ = wanted_;
   if (current_ == Input::none) return;
-  input_.kind = current_ == Input::receive ? OpKind::recv : OpKind::poll;
-  input_.wanted = {};
+  // With descriptors a receive is a poll, and a plain call when there is something.
+  const bool messages = descriptors_ != nullptr && descriptors_->receives;
+  const bool receive = current_ == Input::receive;
+  input_.fd = fd_;
+  input_.kind = receive && !messages ? OpKind::recv : OpKind::poll;
+  input_.watch_hangup = !receive;
+  input_.wanted = {receive ? Events::readable : std::uint8_t{0}};
   net_.reactor().backend().submit(input_);
 }
 
@@ -64,6 +75,9 @@ void Channel::on_input(Op& op, Completion& completion) noexcept {
     }
     return;
   }
+  if (channel.closing_ && channel.close_mode_ == CloseMode::hand_over) {
+    channel.input_while_handing_over(completion);
+  }
   // Whatever comes while closing reaches nobody: the peer must not take the end for a clean one.
   if (channel.closing_ && !completion.buffer.empty() &&
       channel.close_mode_ == CloseMode::destroy) {
@@ -76,7 +90,9 @@ void Channel::input_ended(std::int32_t result) noexcept {
   if (closing_) return finish_close_if_idle();
   const Input ended = std::exchange(current_, Input::none);
   in_callback_ = true;
-  if (ended == Input::receive && result == 0) {
+  if (ended == Input::receive && input_.kind == OpKind::poll && result > 0) {
+    receive_messages();
+  } else if (ended == Input::receive && result == 0) {
     report_peer_ended();
   } else if (result < 0 && result != -ECANCELED) {
     owner_->on_broken(errno_code(result), "read");
@@ -86,6 +102,44 @@ void Channel::input_ended(std::int32_t result) noexcept {
   // After the FIN there is nothing to receive; a reset can still come.
   if (peer_ended_ && wanted_ == Input::receive) wanted_ = Input::watch;
   arm();
+}
+
+void Channel::input_while_handing_over(Completion& completion) noexcept {
+  if (owner_ == nullptr) return;
+  if (completion.result > 0 && !completion.buffer.empty()) {
+    owner_->on_received(std::move(completion.buffer));
+  } else if (completion.result < 0 && completion.result != -ECANCELED) {
+    close_mode_ = CloseMode::destroy;
+    owner_->on_broken(errno_code(completion.result), "read");
+  }
+}
+
+// One call for each readiness: other sockets have their turn in between.
+void Channel::receive_messages() noexcept {
+  char room[limits::kMessageBytesMax];
+  std::vector<int>& passed = descriptors_->incoming;
+  const std::int32_t result =
+      net_.reactor().backend().receive_with_descriptors(fd_, room, passed);
+  if (result == -EAGAIN) return;
+  if (result < 0) return owner_->on_broken(errno_code(result), "read");
+  for (const int fd : std::exchange(passed, {})) {
+    if (owner_ == nullptr || closing_) {
+      net_.reactor().backend().close(fd);
+    } else {
+      owner_->on_descriptor_received(fd);
+    }
+  }
+  if (closing_) return;
+  if (result == 0) return report_peer_ended();
+  const auto size = static_cast<std::size_t>(result);
+  Buffer bytes = Buffer::copy({room, size});
+  if (bytes.size() != size) return owner_->on_broken(errno_code(ENOMEM), "read");
+  owner_->on_received(std::move(bytes));
+}
+
+void Channel::receive_descriptors() {
+  if (descriptors_ == nullptr) descriptors_ = std::make_unique<PassedDescriptors>();
+  descriptors_->receives = true;
 }
 
 void Channel::hangup_seen(Events events) noexcept {
@@ -115,7 +169,6 @@ bool Channel::ensure_output(const QueueLimits& limits) noexcept {
   output_ = net_.take_output(limits, on_send);
   if (output_ == nullptr) return false;
   output_->op.channel = this;
-  output_->op.fd = fd_;
   return true;
 }
 
@@ -145,7 +198,11 @@ void Channel::flush() noexcept {
   if (output_ == nullptr || closing_ || connecting_ != nullptr || !output_->op.idle()) return;
   if (output_->queue.empty()) return drop_output();
   Output& output = *output_;
-  const std::size_t count = output.queue.gather(output.pieces, weir::limits::kSendBytesMax);
+  output.op.fd = fd_;
+  output.op.passed_fd = -1;
+  const std::size_t bytes_max = descriptors_ == nullptr ? weir::limits::kSendBytesMax
+                                                        : prepare_descriptor(output.op);
+  const std::size_t count = output.queue.gather(output.pieces, bytes_max);
   output.op.pieces = {output.pieces.data(), count};
   net_.reactor().backend().submit(output.op);
 }
@@ -157,6 +214,7 @@ void Channel::on_send(Op& op, Completion& completion) noexcept {
 void Channel::send_ended(std::int32_t result) noexcept {
   if (closing_) {
     drop_output();
+    if (result > 0 && owner_ != nullptr) owner_->on_sent(static_cast<std::size_t>(result), false);
     return finish_close_if_idle();
   }
   if (result < 0) {
@@ -165,9 +223,34 @@ void Channel::send_ended(std::int32_t result) noexcept {
   }
   const auto sent = static_cast<std::size_t>(result);
   net_.unqueued(sent);
+  if (descriptors_ != nullptr) descriptors_sent(sent);
   const bool drained = output_->queue.sent(sent);
   if (output_->queue.empty()) drop_output();
   owner_->on_sent(sent, drained);
+}
+
+void Channel::pass_descriptor(int fd, std::size_t size) {
+  if (descriptors_ == nullptr) descriptors_ = std::make_unique<PassedDescriptors>();
+  descriptors_->outgoing.push_back({.ahead = queued() - size, .fd = fd});
+}
+
+// A send carries at most one descriptor, with its first byte, and ends before the next one. Returns
+// how many bytes it may have.
+std::size_t Channel::prepare_descriptor(SendOp& op) noexcept {
+  const auto& outgoing = descriptors_->outgoing;
+  std::size_t next = 0;
+  if (!outgoing.empty() && outgoing[0].ahead == 0) op.passed_fd = outgoing[next++].fd;
+  if (next == outgoing.size()) return weir::limits::kSendBytesMax;
+  return std::min(outgoing[next].ahead, weir::limits::kSendBytesMax);
+}
+
+void Channel::descriptors_sent(std::size_t sent) noexcept {
+  auto& outgoing = descriptors_->outgoing;
+  if (output_->op.passed_fd >= 0 && sent > 0) {
+    net_.reactor().backend().close(outgoing.front().fd);
+    outgoing.erase(outgoing.begin());
+  }
+  for (PassedDescriptors::Outgoing& one : outgoing) one.ahead -= sent;
 }
 
 void Channel::drop_output() noexcept {
@@ -207,12 +290,20 @@ void Channel::finish_close_if_idle() noexcept {
   if (!input_.idle() || sending() || connecting_ != nullptr) return;
   Reactor& reactor = net_.reactor();
   ChannelOwner* owner = owner_;
-  if (close_mode_ == CloseMode::reset) {
+  if (descriptors_ != nullptr) {
+    for (const auto& [ahead, fd] : descriptors_->outgoing) reactor.backend().close(fd);
+  }
+  const bool hand_over = close_mode_ == CloseMode::hand_over && owner != nullptr;
+  if (close_mode_ == CloseMode::reset && fd_ >= 0) {
     reactor.backend().set(fd_, SocketOption::reset_on_close, 1);
-  } else if (close_mode_ == CloseMode::destroy && ours_) {
+  } else if (close_mode_ == CloseMode::destroy && ours_ && fd_ >= 0) {
     reactor.backend().shutdown(fd_, Direction::both);
   }
-  reactor.backend().close(fd_);
+  if (hand_over) {
+    reactor.backend().release(fd_);
+  } else if (fd_ >= 0) {
+    reactor.backend().close(fd_);
+  }
   --reactor.ledger().sockets;
   net_.channels().destroy(this);
   if (owner != nullptr) owner->on_closed();

@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <vector>
 
 #include "weir/net/write_queue.h"
 #include "weir/reactor/reactor.h"
@@ -16,11 +18,14 @@ class NetPart;
 // the channel.
 class ChannelOwner {
  public:
-  // The connection stands, or cannot be made.
+  // The connection stands, or this attempt has failed and its fd is closed.
   virtual void on_connected(std::error_code code) noexcept = 0;
   virtual void on_received(Buffer bytes) noexcept = 0;
+  // Passed by the peer of a Unix socket; the owner's. Before the bytes that it came with.
+  virtual void on_descriptor_received(int fd) noexcept = 0;
   // The peer's FIN, once.
   virtual void on_peer_ended() noexcept = 0;
+  // Also while closing, when the kernel has taken something after all.
   virtual void on_sent(std::size_t bytes, bool drained) noexcept = 0;
   // The connection is broken; `syscall` is "read" or "write".
   virtual void on_broken(std::error_code code, const char* syscall) noexcept = 0;
@@ -52,6 +57,18 @@ enum class CloseMode : std::uint8_t {
   destroy,  // cancel, wait, shutdown both ways if the connection is ours alone, close; but as reset
             // when bytes were received that nobody gets any more
   reset,    // no shutdown (the peer would read a clean end): cancel, wait, SO_LINGER 0, close
+  hand_over,  // cancel, wait, and leave the fd to the owner; bytes that come before are delivered
+};
+
+// Descriptors on their way over a Unix socket; most channels have none.
+struct PassedDescriptors {
+  struct Outgoing {
+    std::size_t ahead;  // queued bytes before the one that it goes with
+    int fd;
+  };
+  std::vector<Outgoing> outgoing;
+  std::vector<int> incoming;
+  bool receives = false;
 };
 
 // Owned by the reactor: it outlives its owner until its last operation has ended. Invariants:
@@ -60,13 +77,16 @@ enum class CloseMode : std::uint8_t {
 //   - the fd is closed only when no operation is in flight on it
 class Channel final : public Resident {
  public:
-  // Takes over the fd. Null when memory is refused; the fd is the caller's then.
+  // Takes over the fd, -1 for one that is yet to connect. Null when memory is refused; the fd is
+  // the caller's then.
   static Channel* create(NetPart& net, int fd, bool is_stream_ours, ChannelOwner& owner) noexcept;
 
   int fd() const noexcept { return fd_; }
 
-  // Connects the fd; on_connected() follows. Nothing else may be asked of the channel before.
-  void connect(const Address& peer) noexcept;
+  // Takes over and connects the fd; on_connected() follows. Until then only queueing is allowed.
+  void connect(int fd, const Address& peer) noexcept;
+  // Makes the attempt fail with ECANCELED, unless it is through already.
+  void cancel_connect() noexcept;
 
   // What to do about input from now on. A change takes effect when the operation in flight has
   // ended; bytes that come before that are still delivered.
@@ -86,6 +106,12 @@ class Channel final : public Resident {
     return output_ != nullptr && output_->queue.needs_drain();
   }
   bool sending() const noexcept { return output_ != nullptr && !output_->op.idle(); }
+
+  // Receives with recvmsg(2), to get descriptors. Before the first receive.
+  void receive_descriptors();
+  // The fd goes with the first of the last `size` bytes that were queued, and is closed then; or
+  // with the channel.
+  void pass_descriptor(int fd, std::size_t size);
 
   // Sends FIN. Precondition: nothing is queued.
   void shutdown_write() noexcept;
@@ -124,18 +150,23 @@ class Channel final : public Resident {
   static void on_send(Op& op, Completion& completion) noexcept;
   void arm() noexcept;
   void input_ended(std::int32_t result) noexcept;
+  void receive_messages() noexcept;
   void hangup_seen(Events events) noexcept;
+  void input_while_handing_over(Completion& completion) noexcept;
   void report_peer_ended() noexcept;
   void send_ended(std::int32_t result) noexcept;
   bool ensure_output(const QueueLimits& limits) noexcept;
   WriteQueue::Push account(WriteQueue::Push pushed, std::size_t before) noexcept;
   void drop_output() noexcept;
+  std::size_t prepare_descriptor(SendOp& op) noexcept;
+  void descriptors_sent(std::size_t sent) noexcept;
   void finish_close_if_idle() noexcept;
 
   NetPart& net_;
   ChannelOwner* owner_;
   Output* output_ = nullptr;
   std::unique_ptr<Connecting> connecting_;  // until the connection stands
+  std::unique_ptr<PassedDescriptors> descriptors_;
   Receiving input_;
   int fd_;
   Input wanted_ = Input::none;

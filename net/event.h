@@ -8,8 +8,13 @@
 
 namespace weir::inline v1::net {
 
-// Names a listener for off(); unique in its event.
-enum class ListenerId : std::uint32_t { none = 0 };
+// Names a listener for off(); unique among all events of a thread.
+enum class ListenerId : std::uint64_t { none = 0 };
+
+inline ListenerId next_listener_id() noexcept {
+  static thread_local std::uint64_t last = 0;
+  return ListenerId{++last};
+}
 
 // Owner thread only. A listener added while the event is being emitted does not run for that
 // emission; one removed still does. The event may not be destroyed while it is being emitted.
@@ -28,16 +33,17 @@ class Event {
   bool empty() const noexcept { return live_ == 0; }
 
   ListenerId add(Listener listener, bool once) {
-    Node* node = new Node{std::move(listener), nullptr, ++last_id_, once, kInUse};
+    last_id_ = next_listener_id();
+    Node* node = new Node{std::move(listener), nullptr, last_id_, once, kInUse};
     (last_ == nullptr ? first_ : last_->next) = node;
     last_ = node;
     ++live_;
-    return ListenerId{node->id};
+    return node->id;
   }
 
   void remove(ListenerId id) noexcept {
     for (Node* node = first_; node != nullptr; node = node->next) {
-      if (ListenerId{node->id} == id) drop(*node, emissions_);
+      if (node->id == id) drop(*node, emissions_);
     }
     sweep();
   }
@@ -50,10 +56,10 @@ class Event {
   }
 
   // The newest listener; emit_each() with it passes over those that are added later.
-  std::uint32_t newest() const noexcept { return last_id_; }
+  ListenerId newest() const noexcept { return last_id_; }
 
   template <class Call>
-  void emit_each(std::uint32_t until, Call&& call) {
+  void emit_each(ListenerId until, Call&& call) {
     if (first_ == nullptr) return;
     const std::uint64_t emission = ++emissions_;
     std::uint32_t left = live_;
@@ -71,7 +77,7 @@ class Event {
   struct Node {
     Listener listener;
     Node* next;
-    std::uint32_t id;
+    ListenerId id;
     bool once;
     std::uint64_t dropped_in;  // emissions begun later pass it over
   };
@@ -99,7 +105,7 @@ class Event {
 
   Node* first_ = nullptr;
   Node* last_ = nullptr;
-  std::uint32_t last_id_ = 0;
+  ListenerId last_id_ = ListenerId::none;
   std::uint32_t live_ = 0;
   std::uint32_t emitting_ = 0;
   std::uint64_t emissions_ = 0;

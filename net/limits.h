@@ -1,7 +1,10 @@
 // Every limit and default of net in one place, with its reason. Sizes are bytes.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+
+#include "weir/reactor/time.h"
 
 namespace weir::inline v1::net::limits {
 
@@ -27,6 +30,14 @@ inline constexpr std::size_t kGatherBlockBytes = 16 * 1024;
 
 // Write queues kept for reuse, so that steady traffic allocates nothing.
 inline constexpr std::size_t kSpareOutputsMax = 256;
+
+// One receive on a Unix socket that takes descriptors.
+inline constexpr std::size_t kMessageBytesMax = 16 * 1024;
+
+// How long an attempt to connect to one of several addresses may take before the next one is tried,
+// and the least that may be asked for (RFC 8305, section 5).
+inline constexpr Duration kAttemptTimeoutDefault = std::chrono::milliseconds(250);
+inline constexpr Duration kAttemptTimeoutMin = std::chrono::milliseconds(10);
 
 // Pending connections that the kernel keeps for a listener; it clamps to net.core.somaxconn.
 inline constexpr int kBacklogDefault = 511;

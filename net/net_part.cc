@@ -34,6 +34,12 @@ void NetPart::give_back(Output& output) noexcept {
   ++spare_count_;
 }
 
+void set_keep_alive_on(Backend& backend, int fd, bool on, Duration delay) {
+  backend.set(fd, SocketOption::keep_alive, on ? 1 : 0);
+  const auto seconds = static_cast<int>(delay / std::chrono::seconds(1));
+  if (on && seconds > 0) backend.set(fd, SocketOption::keep_alive_seconds, seconds);
+}
+
 void NetPart::queued(std::size_t bytes) noexcept {
   reactor_.ledger().queue_bytes += bytes;
   if (!over_budget()) return;

@@ -4,6 +4,8 @@
 #include <memory>
 
 #include "weir/net/channel.h"
+#include "weir/net/limits.h"
+#include "weir/net/lookup.h"
 #include "weir/reactor/reactor.h"
 
 namespace weir::inline v1::net {
@@ -22,6 +24,11 @@ class NetPart {
 
   Reactor& reactor() noexcept { return reactor_; }
   Slab<Channel>& channels() noexcept { return channels_; }
+  Slab<Lookup>& lookups() noexcept { return lookups_; }
+
+  // Defaults of connecting to names, see ConnectOptions.
+  bool auto_select_family = true;
+  Duration attempt_timeout = limits::kAttemptTimeoutDefault;
 
   // A write queue with its operation, from the spare ones if there is one. Null: memory refused.
   Output* take_output(const QueueLimits& limits, Op::Done done) noexcept;
@@ -51,6 +58,7 @@ class NetPart {
 
   Reactor& reactor_;
   Slab<Channel> channels_;
+  Slab<Lookup> lookups_;
   Slab<Output> outputs_;
   IntrusiveList<Output> in_use_;
   IntrusiveList<Output> spare_;
@@ -60,6 +68,9 @@ class NetPart {
   Reaper reaper_;
   std::vector<Condemned> condemned_;
 };
+
+// Whole seconds of `delay` count; below one the kernel's own times hold.
+void set_keep_alive_on(Backend& backend, int fd, bool on, Duration delay);
 
 // Bytes that all write queues of a reactor may hold together; see kReactorQueueBytesDefault.
 inline void set_queue_budget(Reactor& reactor, std::size_t bytes) {

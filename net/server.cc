@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "weir/net/block_list.h"
 #include "weir/net/net_part.h"
 
 namespace weir::inline v1::net {
@@ -23,21 +24,41 @@ struct Server::Events {
   Event<Socket&> connection;
   Event<Server&> listening;
   Event<Server&, const Error&> error;
+  Event<Server&, const Drop&> drop;
   Event<Server&> close;
   // A handler has destroyed the server; these tables outlive it until no handler is running.
   bool server_gone = false;
+};
+
+struct Server::Pending {
+  struct Stop {
+    Server* server;
+    void operator()() const { static_cast<void>(server->close()); }
+  };
+  struct Closed {
+    Function<void(Server&, std::error_code)> done;
+    std::error_code code;
+  };
+
+  Lookup* lookup = nullptr;
+  ListenAt at;  // while its host is looked up
+  ListenerId once_listening = ListenerId::none;
+  std::optional<std::stop_callback<Stop>> stop;
+  std::vector<Closed> closed;
 };
 
 Server::Server(Reactor& reactor, ServerOptions options)
     : Task([](Task& task) noexcept { static_cast<Server&>(task).service(); }),
       net_(NetPart::of(reactor)),
       options_(std::move(options)),
-      events_(std::make_unique<Events>()) {
+      events_(std::make_unique<Events>()),
+      pending_(std::make_unique<Pending>()) {
   SocketSlab::of(net_);
 }
 
 Server::~Server() {
   events_->server_gone = true;
+  if (pending_->lookup != nullptr) pending_->lookup->abandon();
   if (listener_ != nullptr) listener_->abandon();
   for (Listener* listener : closers_) listener->abandon();
   // A handler of a socket or of the server may be running: memory goes in a task of its own.
@@ -50,6 +71,15 @@ Server::~Server() {
   let_reactor_go();
 }
 
+void Server::remove_listener(ListenerId id) noexcept {
+  events_->sockets.remove(id);
+  events_->connection.remove(id);
+  events_->listening.remove(id);
+  events_->error.remove(id);
+  events_->drop.remove(id);
+  events_->close.remove(id);
+}
+
 SocketEvents& Server::own_events() { return events_->sockets; }
 
 void Server::data_listener_added() {
@@ -60,76 +90,135 @@ void Server::data_listener_added() {
 
 Expected<int> Server::bind(const ListenAt& at, Address& address) {
   const auto mistake = [](Mistake code, std::string detail) {
-    return failure({.code = code, .address = {}, .detail = std::move(detail)});
+    return failure({.code = code, .detail = std::move(detail)});
   };
   Backend& backend = net_.reactor().backend();
-  const ListenOptions options{.backlog = at.backlog > 0 ? at.backlog : limits::kBacklogDefault,
+  const int backlog = at.backlog > 0 ? at.backlog : limits::kBacklogDefault;
+  const ListenOptions options{.backlog = backlog,
                               .ipv6_only = at.ipv6_only,
-                              .reuse_port = at.reuse_port};
+                              .reuse_port = at.reuse_port,
+                              .readable_all = at.readable_all,
+                              .writable_all = at.writable_all,
+                              .replace_stale = at.replace_stale};
+  if (at.fd >= 0) {
+    auto adopted = backend.adopt_listener(at.fd, backlog);
+    if (!adopted) return failure(adopted.error());
+    address = backend.address(at.fd, End::local);
+    return at.fd;
+  }
   if (!at.path.empty()) {
-    address = Address::unix_path(at.path);
+    const bool abstract = at.abstract || at.path.front() == '\0';
+    if (abstract && (at.readable_all || at.writable_all)) {
+      return mistake(Mistake::bad_argument, "an abstract name has no file, and so no permissions");
+    }
+    address = Address::unix_path(at.abstract ? std::string(1, '\0') + at.path : at.path);
     return backend.listen(address, options);
   }
-  if (at.port == -1) return mistake(Mistake::bad_argument, "listen() needs a port or a path");
+  if (at.port == -1) return mistake(Mistake::bad_argument, "listen() needs a port, path or fd");
   if (at.port < 0 || at.port > 65535) {
     return mistake(Mistake::bad_port,
                    std::to_string(at.port) + " is not a port: it must be in 0..65535");
   }
   const auto port = static_cast<std::uint16_t>(at.port);
-  if (at.host.empty()) {
-    address = Address::any_ipv6(port);
-    auto fd = backend.listen(address, options);
-    const bool no_ipv6 = !fd && (fd.error().code == errno_code(EAFNOSUPPORT) ||
-                                 fd.error().code == errno_code(EADDRNOTAVAIL));
-    if (!no_ipv6 || at.ipv6_only) return fd;
-    address = Address::any_ipv4(port);
-    return backend.listen(address, options);
-  }
-  auto numeric = Address::parse_ip(at.host == "localhost" ? "127.0.0.1" : at.host, port);
-  if (!numeric) {
-    return mistake(Mistake::bad_ip_address,
-                   "\"" + at.host + "\" is not a numeric IPv4 or IPv6 address");
-  }
+  if (at.host.empty()) return bind_everywhere(port, options, address);
+  auto numeric = Address::parse_ip(at.host, port);
+  if (!numeric) return -1;
   address = *numeric;
   return backend.listen(address, options);
 }
 
-Expected<Address> Server::listen(const ListenAt& at) {
-  if (listener_ != nullptr) {
-    return failure(
-        {.code = Mistake::already_listening, .address = address_});
+Expected<int> Server::bind_everywhere(std::uint16_t port, const ListenOptions& options,
+                                      Address& address) {
+  Backend& backend = net_.reactor().backend();
+  address = Address::any_ipv6(port);
+  auto fd = backend.listen(address, options);
+  const bool no_ipv6 = !fd && (fd.error().code == errno_code(EAFNOSUPPORT) ||
+                               fd.error().code == errno_code(EADDRNOTAVAIL));
+  if (!no_ipv6 || options.ipv6_only) return fd;
+  address = Address::any_ipv4(port);
+  return backend.listen(address, options);
+}
+
+Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> once_listening) {
+  if (listener_ != nullptr || pending_->lookup != nullptr) {
+    return failure({.code = Mistake::already_listening, .address = address_});
   }
   Address address;
   auto fd = bind(at, address);
   if (!fd) return failure(fd.error());
-  Backend& backend = net_.reactor().backend();
-  if (!address.is_unix()) {
-    address = backend.address(*fd, End::local);
-    // Accepted sockets inherit what is set on the listener.
-    const SocketOptions& socket = options_.socket;
-    if (socket.no_delay) backend.set(*fd, SocketOption::no_delay, 1);
-    if (socket.keep_alive_seconds > 0) {
-      backend.set(*fd, SocketOption::keep_alive_seconds, socket.keep_alive_seconds);
-    }
+  if (once_listening) {
+    pending_->once_listening = on_listening(std::move(once_listening), Times::once);
   }
-  const bool has_file = address.is_unix() && address.path().front() != '\0';
-  listener_ = Listener::create(net_.reactor(), *fd, has_file ? address.path() : "", *this);
-  address_ = address;
   closing_ = false;
-  listening_due_ = true;
+  pending_->stop.reset();
+  if (*fd >= 0) {
+    start_listening(*fd, address, at.fd < 0);
+  } else {
+    look_up(at);
+  }
   hold_reactor();
-  net_.reactor().schedule(*this);
+  if (at.stop.stop_possible()) pending_->stop.emplace(at.stop, Pending::Stop{this});
   return address_;
 }
 
+// `created`: the socket is ours, and so is the file of its path.
+void Server::start_listening(int fd, Address address, bool created) {
+  Backend& backend = net_.reactor().backend();
+  if (!address.is_unix()) {
+    address = backend.address(fd, End::local);
+    // Accepted sockets inherit what is set on the listener.
+    const SocketOptions& socket = options_.socket;
+    if (socket.no_delay) backend.set(fd, SocketOption::no_delay, 1);
+    if (socket.keep_alive) set_keep_alive_on(backend, fd, true, socket.keep_alive_delay);
+  }
+  const bool has_file = created && address.is_unix() && address.path().front() != '\0';
+  listener_ = Listener::create(net_.reactor(), fd, has_file ? address.path() : "", *this);
+  address_ = address;
+  listening_due_ = true;
+  net_.reactor().schedule(*this);
+}
+
+// ---- A host name ----
+
+void Server::look_up(const ListenAt& at) {
+  pending_->at = at;
+  pending_->lookup = Lookup::start(net_, at.host, Family::none, nullptr, *this);
+  if (pending_->lookup == nullptr) on_looked_up(ResolveError::no_memory, {});
+}
+
+void Server::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept {
+  pending_->lookup = nullptr;
+  const ListenAt at = std::exchange(pending_->at, {});
+  if (!code) {
+    ListenAt numeric = at;
+    numeric.host = found.front().ip();
+    Address address;
+    auto fd = bind(numeric, address);
+    if (fd) return start_listening(*fd, address, true);
+    forget_listening();
+    return report(fd.error());
+  }
+  forget_listening();
+  report({.code = code, .syscall = "getaddrinfo", .host = at.host});
+}
+
+// It has failed, or was taken back: its callback goes.
+void Server::forget_listening() noexcept {
+  events_->listening.remove(std::exchange(pending_->once_listening, ListenerId::none));
+  if (pending_->lookup != nullptr) std::exchange(pending_->lookup, nullptr)->abandon();
+  if (listener_ == nullptr && !closing_) let_reactor_go();
+}
+
+// ---- Accepting ----
+
 void Server::on_accepted(int fd) noexcept {
+  if (refuse(fd)) return;
   Socket* socket = SocketSlab::of(net_).sockets.create(*this, net_, options_.socket,
                                                        events_->sockets);
   if (socket == nullptr || !socket->open(fd)) {
     if (socket != nullptr) SocketSlab::destroy(socket);
     net_.reactor().backend().close(fd);
-    return report(
-        {.code = errno_code(ENOMEM), .syscall = "accept", .address = address_});
+    return report({.code = errno_code(ENOMEM), .syscall = "accept", .address = address_});
   }
   socket->server_index_ = static_cast<std::uint32_t>(sockets_.size());
   sockets_.push_back(socket);
@@ -141,6 +230,27 @@ void Server::on_accepted(int fd) noexcept {
     return !events.server_gone;
   });
   if (!events.server_gone) socket->start();
+}
+
+// A connection that the limit or the block list keeps out is closed at once; its peer sees the end.
+bool Server::refuse(int fd) {
+  const bool too_many = options_.max_connections && open_ >= *options_.max_connections;
+  if (!too_many && options_.block_list == nullptr) return false;
+  Backend& backend = net_.reactor().backend();
+  const Drop drop{.local = Address(backend.address(fd, End::local).ip()),
+                  .remote = Address(backend.address(fd, End::peer).ip())};
+  const bool blocked =
+      options_.block_list != nullptr && options_.block_list->check(drop.remote);
+  if (!too_many && !blocked) return false;
+  backend.shutdown(fd, Direction::both);
+  backend.close(fd);
+  if (blocked) return true;
+  Events& events = *events_;
+  events.drop.emit_each([&](auto& listener, bool) {
+    listener(*this, drop);
+    return !events.server_gone;
+  });
+  return true;
 }
 
 void Server::on_accept_error(std::error_code code) noexcept {
@@ -158,17 +268,24 @@ void Server::report(const Error& error) {
 
 // ---- Closing ----
 
-Expected<void> Server::close() {
-  if (listener_ == nullptr) {
-    return failure({.code = Mistake::not_running});
-  }
-  closing_ = true;
+Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
+  const bool ran = listener_ != nullptr;
+  const std::error_code code = ran ? std::error_code() : Mistake::not_running;
+  if (done) pending_->closed.push_back({.done = std::move(done), .code = code});
   listening_due_ = false;
-  address_ = {};
-  Listener* closing = std::exchange(listener_, nullptr);
-  closers_.push_back(closing);
-  closing->close();
-  return {};
+  pending_->stop.reset();
+  closing_ = true;
+  forget_listening();
+  if (ran) {
+    address_ = {};
+    Listener* closing = std::exchange(listener_, nullptr);
+    closers_.push_back(closing);
+    closing->close();
+    return {};
+  }
+  hold_reactor();
+  net_.reactor().schedule(*this);
+  return failure({.code = Mistake::not_running});
 }
 
 void Server::on_listener_closed(Listener& listener) noexcept {
@@ -177,7 +294,7 @@ void Server::on_listener_closed(Listener& listener) noexcept {
 }
 
 void Server::drain(Duration patience) {
-  if (listener_ != nullptr) close().value();
+  if (listener_ != nullptr || pending_->lookup != nullptr) static_cast<void>(close());
   for (Socket* socket : sockets_) socket->drain();
   if (sockets_.empty()) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });
@@ -208,11 +325,22 @@ void Server::service() noexcept {
     events.listening.emit_each(call);
     if (events.server_gone) return;
   }
-  if (!done()) return;
+  if (done()) emit_closed();
+}
+
+void Server::emit_closed() {
   closing_ = false;
   drain_timer_.cancel();
   let_reactor_go();
-  events.close.emit_each(call);
+  Events& events = *events_;
+  for (Pending::Closed& one : std::exchange(pending_->closed, {})) {
+    one.done(*this, one.code);
+    if (events.server_gone) return;
+  }
+  events.close.emit_each([&](auto& listener, bool) {
+    listener(*this);
+    return !events.server_gone;
+  });
 }
 
 // ---- Facts ----
@@ -229,7 +357,7 @@ void Server::let_reactor_go() noexcept {
 
 void Server::ref() {
   referenced_ = true;
-  if (listener_ != nullptr || closing_) hold_reactor();
+  if (listener_ != nullptr || pending_->lookup != nullptr || closing_) hold_reactor();
 }
 
 void Server::unref() {
@@ -247,6 +375,10 @@ ListenerId Server::on_listening(Function<void(Server&)> call, Times times) {
 
 ListenerId Server::on_server_error(Function<void(Server&, const Error&)> call, Times times) {
   return events_->error.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_drop(Function<void(Server&, const Drop&)> call, Times times) {
+  return events_->drop.add(std::move(call), times == Times::once);
 }
 
 ListenerId Server::on_server_close(Function<void(Server&)> call, Times times) {

@@ -24,6 +24,7 @@ Socket::Socket(Server& server, NetPart& net, const SocketOptions& options, Socke
 
 Socket::~Socket() {
   const bool listener_running = guard_ != nullptr;
+  Pipe::part_all(*this);
   abandon();
   if (own_ == nullptr) return;
   if (listener_running) {
@@ -37,6 +38,10 @@ Socket::~Socket() {
 void Socket::abandon() noexcept {
   for (Guard* guard = guard_; guard != nullptr; guard = guard->previous) guard->socket = nullptr;
   guard_ = nullptr;
+  if (own_ != nullptr) {
+    drop_dialing();
+    own_->stop.reset();
+  }
   if (channel_ != nullptr) {
     const CloseMode mode = destroy_mode();
     std::exchange(channel_, nullptr)->leave(mode);
@@ -56,14 +61,17 @@ Socket::Own& Socket::own() {
 
 SocketEvents& Socket::own_events() { return own().events; }
 
-void Socket::data_listener_added() {
-  if (state_ == State::open) schedule();
+void Socket::data_listener_added() { look_again(); }
+
+void Socket::remove_listener(ListenerId id) noexcept {
+  if (own_ != nullptr) own_->events.remove(id);
 }
 
 // ---- Writing ----
 
 Write Socket::closed_write() {
-  if (drained_ || (state_ != State::open && state_ != State::connecting)) return Write::closed;
+  const bool over = state_ != State::open && state_ != State::connecting;
+  if (over || drained_ || detaching_) return Write::closed;
   if (auto_ended_) {
     note_error(errno_code(EPIPE), "write");
   } else {
@@ -105,22 +113,9 @@ Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
   return Write::refused;
 }
 
-void Socket::end() {
-  if (ended_ || (state_ != State::open && state_ != State::connecting)) return;
-  ended_ = true;
-  corked_ = 0;
-  schedule();
-}
-
 void Socket::drain() {
   drained_ = !ended_;
   end();
-}
-
-Write Socket::end(Buffer&& last) {
-  const Write written = write(std::move(last));
-  if (written != Write::refused) end();
-  return written;
 }
 
 void Socket::uncork() {
@@ -143,26 +138,30 @@ void Socket::destroy(std::error_code code) {
 
 Expected<void> Socket::reset_and_destroy() {
   if (state_ == State::closed || state_ == State::closing) return {};
-  if (channel_ == nullptr) {
-    return failure({.code = Mistake::socket_closed});
-  }
-  const bool tcp = connecting() ? !own().peer.is_unix() : remote_.family != Family::none;
+  if (state_ == State::fresh) return failure({.code = Mistake::socket_closed});
+  const bool tcp = connecting() ? own().dialing->options.path.empty()
+                                : remote_.family != Family::none;
   if (!tcp) {
     return failure({.code = Mistake::bad_handle_type,
                     .syscall = "",
                     .address = {},
                     .detail = "only a TCP connection can be reset"});
   }
-  begin_close(CloseMode::reset);
+  if (connecting()) {
+    reset_when_connected_ = true;
+  } else {
+    begin_close(CloseMode::reset);
+  }
   return {};
 }
 
 // ---- Reading ----
 
 bool Socket::consuming() const noexcept {
-  if (paused_) return false;
+  if (paused_ || detaching_) return false;
+  if (own_ != nullptr && own_->blocked_pipes != 0) return false;
   if (flowing_ || (shared_ != nullptr && !shared_->data.empty())) return true;
-  return own_ != nullptr && !own_->events.data.empty();
+  return own_ != nullptr && (!own_->events.data.empty() || !own_->pipes_out.empty());
 }
 
 // A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
@@ -173,7 +172,8 @@ void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
   const Reactor& reactor = net_.reactor();
-  const bool just_paused = paused_ && !reactor.memory_in_demand() &&
+  const bool paused = paused_ || (own_ != nullptr && own_->blocked_pipes != 0);
+  const bool just_paused = paused && !reactor.memory_in_demand() &&
                            paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
   if (receive) {
     channel_->want(Channel::Input::receive);
@@ -184,24 +184,28 @@ void Socket::update_input() {
   }
 }
 
+void Socket::note_pause() noexcept {
+  paused_in_turn_ = static_cast<std::uint32_t>(net_.reactor().turn());
+  look_again();
+}
+
 void Socket::pause() {
-  if (!paused_) paused_in_turn_ = static_cast<std::uint32_t>(net_.reactor().turn());
+  if (!paused_) note_pause();
   paused_ = true;
   flowing_ = false;
-  if (state_ == State::open) schedule();
 }
 
 void Socket::resume() {
   paused_ = false;
   flowing_ = true;
-  if (state_ == State::open) schedule();
+  look_again();
 }
 
 void Socket::on_received(Buffer bytes) noexcept {
   bytes_read_ += bytes.size();
   touch();
-  if (consuming() && held_ == nullptr) {
-    emit_data(std::move(bytes));
+  if (state_ == State::open && consuming() && held_ == nullptr) {
+    deliver(std::move(bytes));
     return;
   }
   if (held_ == nullptr) held_ = std::make_unique<std::vector<Buffer>>();
@@ -215,7 +219,7 @@ bool Socket::deliver_held() {
     Buffer next = std::move(held_->front());
     held_->erase(held_->begin());
     if (held_->empty()) held_.reset();
-    if (!emit_data(std::move(next)) || state_ != State::open) return false;
+    if (!deliver(std::move(next)) || state_ != State::open) return false;
   }
   if (peer_fin_ && !end_emitted_ && held_ == nullptr) return peer_end();
   return true;
@@ -227,9 +231,11 @@ void Socket::on_peer_ended() noexcept {
 }
 
 bool Socket::peer_end() {
+  if (!deliver_rest_of_text()) return false;
   end_emitted_ = true;
   if (!emit(&SocketEvents::end)) return false;
   if (state_ != State::open) return false;
+  Pipe::end_all(*this);
   if (!allow_half_open_ && !ended_) auto_end_due_ = true;
   schedule();
   return true;
@@ -245,6 +251,9 @@ void Socket::run_service(Task& task) noexcept { static_cast<Socket&>(task).servi
 
 void Socket::service() noexcept {
   if (close_due_) return finish_close();
+  if (state_ == State::connecting) return dial();
+  if (!complete_writes()) return;
+  if (state_ == State::closed && server_ != nullptr) return retire();
   if (state_ != State::open) return;
   if (!deliver_held()) return;
   if (auto_end_due_ && !ended_) {
@@ -259,6 +268,7 @@ void Socket::service() noexcept {
     if (idle_before && channel_->sending()) touch();
   }
   if (!finish_output()) return;
+  if (detaching_ && channel_->queued() == 0 && !channel_->sending()) return hand_over();
   if (finished_ && end_emitted_) begin_close(CloseMode::finish);
 }
 
@@ -266,13 +276,18 @@ bool Socket::finish_output() {
   if (!ended_ || finished_ || channel_->queued() != 0 || channel_->sending()) return true;
   finished_ = true;
   channel_->shutdown_write();
+  if (!complete_ends({}) || state_ != State::open) return false;
   if (!emit(&SocketEvents::finish) || state_ != State::open) return false;
   if (!destroy_when_finished_) return true;
   destroy();
   return false;
 }
 
-void Socket::on_sent(std::size_t, bool drained) noexcept {
+void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
+  if (state_ == State::closing) {
+    if (own_ != nullptr && own_->callbacks != nullptr) own_->callbacks->sent += bytes;
+    return;
+  }
   touch();
   if (throttled_ && channel_->queued() <= options_->queue.low_water) {
     throttled_ = false;
@@ -280,8 +295,10 @@ void Socket::on_sent(std::size_t, bool drained) noexcept {
   }
   if (drained && !ended_) {
     if (!emit(&SocketEvents::drain) || state_ != State::open) return;
+    Pipe::resume_all(*this);
   }
-  if (ended_ || channel_->queued() != 0) schedule();
+  if (!complete_writes() || state_ != State::open) return;
+  if (ended_ || detaching_ || channel_->queued() != 0) schedule();
 }
 
 void Socket::on_broken(std::error_code code, const char* syscall) noexcept {
@@ -301,7 +318,7 @@ void Socket::on_over_budget(bool must_close) noexcept {
 void Socket::note_error(std::error_code code, const char* syscall, const Address& address) {
   Own& mine = own();
   if (mine.error.code) return;
-  mine.error = {.code = code, .syscall = syscall, .address = address};
+  mine.error = {.code = code, .syscall = syscall, .address = address, .local = {}};
 }
 
 CloseMode Socket::destroy_mode() const noexcept {
@@ -312,10 +329,14 @@ CloseMode Socket::destroy_mode() const noexcept {
 
 void Socket::begin_close(CloseMode mode) {
   if (destroyed()) return;
+  if (own_ != nullptr && own_->callbacks != nullptr) {
+    own_->callbacks->sent = bytes_written_ - writable_length();
+  }
   state_ = State::closing;
   idle_.reset();
   held_.reset();
-  if (own_ != nullptr) own_->connect_timer.cancel();
+  drop_dialing();
+  Pipe::part_all(*this);
   if (channel_ != nullptr) return channel_->close(mode);
   close_due_ = true;
   schedule();
@@ -329,12 +350,27 @@ void Socket::on_closed() noexcept {
 
 void Socket::finish_close() {
   close_due_ = false;
+  if (own_ != nullptr) own_->stop.reset();
+  if (!fail_callbacks()) return;
+  if (own_ != nullptr && own_->detached && !give_detached()) return;
   if (!emit_error()) return;
   state_ = State::closed;
   let_reactor_go();
+  if (own_ != nullptr) {
+    own_->events.connect.remove(std::exchange(own_->once_connected, ListenerId::none));
+  }
   if (server_ != nullptr) server_->uncount();
   if (!emit_close()) return;
-  if (server_ != nullptr) server_->reclaim(*this);
+  retire();
+}
+
+// An accepted socket goes, unless somebody is still to be called back.
+void Socket::retire() {
+  if (server_ == nullptr) return;
+  const bool owed =
+      own_ != nullptr && own_->callbacks != nullptr && !own_->callbacks->writes.empty();
+  if (owed) return schedule();
+  server_->reclaim(*this);
 }
 
 // ---- Facts ----
@@ -346,12 +382,27 @@ ReadyState Socket::ready_state() const noexcept {
   return end_emitted_ ? ReadyState::write_only : ReadyState::open;
 }
 
+const char* name_of(ReadyState state) noexcept {
+  switch (state) {
+    case ReadyState::opening: return "opening";
+    case ReadyState::open: return "open";
+    case ReadyState::read_only: return "readOnly";
+    case ReadyState::write_only: return "writeOnly";
+    case ReadyState::closed: break;
+  }
+  return "closed";
+}
+
 bool Socket::writable_needs_drain() const noexcept {
   return channel_ != nullptr && writable() && channel_->needs_drain();
 }
 
 std::size_t Socket::writable_length() const noexcept {
   return channel_ == nullptr ? 0 : channel_->queued();
+}
+
+std::span<const Address> Socket::attempted_addresses() const noexcept {
+  return own_ == nullptr ? std::span<const Address>() : std::span(own_->attempted);
 }
 
 std::uint64_t Socket::dropped_writes() const noexcept {

@@ -3,124 +3,38 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <span>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <vector>
 
 #include "weir/net/channel.h"
-#include "weir/net/event.h"
+#include "weir/net/encoding.h"
+#include "weir/net/lookup.h"
 #include "weir/net/net_part.h"
+#include "weir/net/socket_events.h"
+#include "weir/net/socket_options.h"
 #include "weir/net/write_queue.h"
 #include "weir/reactor/reactor.h"
 
 namespace weir::inline v1::net {
 
 class Server;
-class Socket;
-
-// What became of a write.
-enum class Write : std::uint8_t {
-  ok,       // queued, below the high-water mark
-  full,     // queued; the high-water mark is reached: go on after 'drain'
-  refused,  // not taken, the queue's limit would be passed; one 'drain' follows
-  closed,   // not taken, after end(), the automatic end or destroy; no 'drain' ever follows
-};
-
-// What happens when a write is refused.
-enum class QueuePolicy : std::uint8_t {
-  pause,  // the socket is not read until the queue has drained
-  drop,   // nothing else: the writer has dropped the bytes; dropped_writes() counts
-  close,  // the socket is destroyed with ENOBUFS
-};
-
-struct SocketOptions {
-  QueueLimits queue = {};
-  QueuePolicy policy = QueuePolicy::pause;
-  bool allow_half_open = false;  // false: the peer's FIN ends our side too, after 'end'
-  bool no_delay = false;         // TCP_NODELAY
-  int keep_alive_seconds = 0;    // 0: off
-};
-
-struct ConnectOptions {
-  std::string host = "127.0.0.1";  // numeric, or "localhost" for 127.0.0.1
-  int port = -1;                   // 1..65535
-  std::string path = {};           // of a Unix socket; wins over host and port
-  std::string local_address = {};  // numeric; empty: the kernel chooses
-  int local_port = 0;
-  Duration timeout = Duration::zero();  // zero: as long as the kernel tries; else ETIMEDOUT
-};
-
-enum class ReadyState : std::uint8_t { opening, open, read_only, write_only, closed };
-
-enum class Times : std::uint8_t { always, once };
-
-// The listeners of a socket, or of all sockets of a server.
-struct SocketEvents {
-  Event<Socket&> connect;
-  Event<Socket&> ready;
-  Event<Socket&, Buffer> data;
-  Event<Socket&> end;
-  Event<Socket&> drain;
-  Event<Socket&> finish;
-  Event<Socket&> timeout;
-  Event<Socket&, const Error&> error;
-  Event<Socket&, std::error_code> close;
-};
-
-// The events, common to Socket (for one) and Server (for all its sockets). Listeners run in the
-// order of registration, a server's before the socket's own, never inside the call that causes
-// them, and may do anything to any socket, also destroy this one.
-template <class Self>
-class SocketListeners {
- public:
-  // The connection stands; before any data. Not for accepted sockets.
-  ListenerId on_connect(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().connect.add(std::move(call), times == Times::once);
-  }
-  // Right after 'connect'.
-  ListenerId on_ready(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().ready.add(std::move(call), times == Times::once);
-  }
-  // Received bytes; several listeners share the memory. Nothing is read before there is a listener
-  // or resume() was called: a connection whose data nobody consumes never ends.
-  ListenerId on_data(Function<void(Socket&, Buffer)> call, Times times = Times::always) {
-    const ListenerId id = events().data.add(std::move(call), times == Times::once);
-    static_cast<Self&>(*this).data_listener_added();
-    return id;
-  }
-  // The peer's FIN, after all data.
-  ListenerId on_end(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().end.add(std::move(call), times == Times::once);
-  }
-  // Exactly once for each period from the first `full` or `refused` until the queue has reached the
-  // low-water mark.
-  ListenerId on_drain(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().drain.add(std::move(call), times == Times::once);
-  }
-  // After end(): everything was handed to the kernel, and our FIN sent.
-  ListenerId on_finish(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().finish.add(std::move(call), times == Times::once);
-  }
-  // No activity for the time of set_timeout(). Only a notice.
-  ListenerId on_timeout(Function<void(Socket&)> call, Times times = Times::always) {
-    return events().timeout.add(std::move(call), times == Times::once);
-  }
-  // Before 'close'. Without a listener it goes to Reactor::on_unhandled_error.
-  ListenerId on_error(Function<void(Socket&, const Error&)> call, Times times = Times::always) {
-    return events().error.add(std::move(call), times == Times::once);
-  }
-  // Exactly once for each connection, and last; with the error that ended it, or none.
-  ListenerId on_close(Function<void(Socket&, std::error_code)> call,
-                      Times times = Times::always) {
-    return events().close.add(std::move(call), times == Times::once);
-  }
-
- private:
-  SocketEvents& events() { return static_cast<Self&>(*this).own_events(); }
-};
+struct Pipe;
 
 class SocketRef;
+
+// What became of a write, later: no code when the kernel has taken all of it (the peer may not have
+// yet). Comes exactly once for each write that answered ok, full or closed, in the order of the
+// writes, never inside the call.
+using WriteDone = Function<void(Socket&, std::error_code)>;
+
+// A connection without its Socket: what detach() hands over.
+struct Detached {
+  int fd = -1;                 // the receiver's, non-blocking, close-on-exec
+  std::vector<Buffer> unread;  // received, not delivered: the stream goes on after these
+};
 
 // Owner: an accepted Socket belongs to its Server and goes after 'close'; one that the user makes
 // is the user's, keeps counters and addresses after 'close', and may connect again. Destroying one
@@ -128,31 +42,62 @@ class SocketRef;
 // Thread: the reactor's. The reactor outlives it.
 // Errors: mistakes in arguments are returned; what the kernel says comes as 'error', then 'close'.
 // Times are Durations, sizes bytes.
-class Socket final : public SocketListeners<Socket>, private ChannelOwner, private Task {
+class Socket final : public SocketListeners<Socket>,
+                     private ChannelOwner,
+                     private LookupOwner,
+                     private Task {
  public:
   explicit Socket(Reactor& reactor, SocketOptions options = {});
   Socket(const Socket&) = delete;
   Socket& operator=(const Socket&) = delete;
   ~Socket();
 
-  // Starts connecting; 'connect' or 'error' follows. Writes are queued until then.
-  Expected<void> connect(const ConnectOptions& options);
+  // Starts connecting; 'connect' or 'error' follows. Writes are queued until then. On success the
+  // order is 'lookup' (names only), 'connection_attempt', 'connect', 'ready', data.
+  Expected<void> connect(ConnectOptions options, Function<void(Socket&)> once_connected = {});
+  // A number is a port of `host`, any other text the path of a Unix socket.
+  template <class Text>
+    requires std::is_convertible_v<const Text&, std::string_view>
+  Expected<void> connect(const Text& port_or_path, std::string_view host = "localhost") {
+    return connect_to_text(port_or_path, host);
+  }
+  // Takes a connected stream socket over, which somebody else may share: destroy() then does not
+  // shut it down. No 'connect'. On errors the fd stays the caller's. A pipe or file is
+  // ERR_INVALID_FD_TYPE.
+  Expected<void> adopt(int fd);
+  // Gives the connection away: sends what is queued, stops reading, and calls `done` with the fd,
+  // or with the error that came first. The fd is the receiver's; 'close' follows. The peer notices
+  // nothing.
+  Expected<void> detach(Function<void(Socket&, Expected<Detached>)> done);
 
   // Queues; never enters the kernel, which happens after this handler. Moves from `bytes` exactly
   // when the result is ok or full. Writing after one's own end() destroys the socket with
   // ERR_STREAM_WRITE_AFTER_END, after the automatic end with EPIPE.
   Write write(Buffer&& bytes);
   Write write(std::string_view bytes);  // copies
-  // Sends everything that is queued, then FIN, then 'finish'; the other direction goes on. Again:
-  // harmless.
-  void end();
-  Write end(Buffer&& last);
+  // `done` allocates; it is dropped when the answer is `refused`.
+  Write write(Buffer&& bytes, WriteDone done);
+  Write write(std::string_view bytes, WriteDone done);
+  // Sends everything that is queued, then FIN, then 'finish', right before which `done` is called;
+  // the other direction goes on. Again: harmless.
+  void end(WriteDone done = {});
+  Write end(Buffer&& last, WriteDone done = {});
+  Write end(std::string_view last, WriteDone done = {});
+  // Passes a descriptor to the peer of a Unix socket, with these bytes, at least one (SCM_RIGHTS,
+  // unix(7)). The fd is the socket's when the result is ok or full, and closed when it was passed.
+  Expected<Write> send_descriptor(int fd, std::string_view bytes);
+  // From now on descriptors that the peer passes come as 'descriptor'; without this they are
+  // closed. Unix sockets only. To be called before data comes.
+  Expected<void> receive_descriptors();
+  // Who is at the other end of a Unix socket, as of when it connected (SO_PEERCRED).
+  Expected<PeerCredentials> peer_credentials() const;
   // Ends the connection now: what is queued is dropped, and so is what was not delivered (the peer
   // then sees a reset). 'error' if there is a code, then 'close'. Again: harmless.
   void destroy(std::error_code code = {});
   // end(), then destroy() when everything is out, without waiting for the peer.
   void destroy_soon();
-  // The peer sees ECONNRESET. TCP only (ERR_INVALID_HANDLE_TYPE).
+  // The peer sees ECONNRESET; while connecting, right after 'connect'. TCP only
+  // (ERR_INVALID_HANDLE_TYPE); ERR_SOCKET_CLOSED before connect().
   Expected<void> reset_and_destroy();
 
   // No 'data' after pause() has returned; nothing is lost. The kernel's window closes, which is how
@@ -160,13 +105,18 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   void pause();
   void resume();
   bool is_paused() const noexcept { return paused_; }
+  // 'data' carries text from now on, as UTF-8, and never part of a character: what is incomplete
+  // waits for the rest, or for 'end'. Bytes that are valid UTF-8 already are not copied.
+  void set_encoding(Encoding encoding);
   // While corked nothing is sent; counted; end() uncorks.
   void cork() noexcept { ++corked_; }
   void uncork();
 
   // 'timeout' after so long without activity: bytes read, a write to the kernel begun or done, the
-  // connection made. Zero: off. Does not keep run() going.
-  void set_timeout(Duration timeout);
+  // connection made, a name looked up. Zero: off, and without the listeners that were given here.
+  // Does not keep run() going. ERR_OUT_OF_RANGE when negative.
+  Expected<void> set_timeout(Duration timeout, Function<void(Socket&)> once_timed_out = {});
+  Duration timeout() const noexcept;
   // Remembered when there is no connection yet. Without effect on Unix sockets.
   void set_no_delay(bool on = true);
   void set_keep_alive(bool on, Duration initial_delay = Duration::zero());
@@ -176,8 +126,12 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
 
   ReadyState ready_state() const noexcept;
   bool connecting() const noexcept { return state_ == State::connecting; }
+  // Not connected yet, or not any more.
+  bool pending() const noexcept { return state_ != State::open; }
   bool destroyed() const noexcept { return state_ == State::closing || state_ == State::closed; }
-  bool writable() const noexcept { return !ended_ && !destroyed() && state_ != State::fresh; }
+  bool writable() const noexcept {
+    return !ended_ && !detaching_ && (state_ == State::open || state_ == State::connecting);
+  }
   bool writable_ended() const noexcept { return ended_; }
   bool writable_finished() const noexcept { return finished_; }
   bool writable_needs_drain() const noexcept;
@@ -190,6 +144,9 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   // Known from 'connect' or 'connection' on, kept after 'close'; Family::none for Unix sockets.
   Address local_address() const { return Address(local_); }
   Address remote_address() const { return Address(remote_); }
+
+  // Of connect() with a name: the addresses that were tried, in order.
+  std::span<const Address> attempted_addresses() const noexcept;
 
   // The fd, for options that weir does not know; -1 when there is none. It stays the socket's.
   int native_handle() const noexcept { return channel_ == nullptr ? -1 : channel_->fd(); }
@@ -205,11 +162,14 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
  private:
   friend class Server;
   friend class SocketRef;
+  friend struct Pipe;
   friend struct SocketSlab;
   friend class Slab<Socket>;
   friend class SocketListeners<Socket>;
   enum class State : std::uint8_t { fresh, connecting, open, closing, closed };
   struct Own;
+  struct Callbacks;
+  struct Dialing;
   struct IdleTimer;
   struct Guard;
 
@@ -221,22 +181,31 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
 
   SocketEvents& own_events();
   void data_listener_added();
+  void remove_listener(ListenerId id) noexcept;
   Own& own();
   // Each returns false when the socket was destroyed by a handler.
   template <class Kind, class Call>
   bool emit_with(Kind SocketEvents::*event, Call&& call);
   bool emit(Event<Socket&> SocketEvents::*event);
+  template <class Argument>
+  bool emit(Event<Socket&, const Argument&> SocketEvents::*event, const Argument& argument);
   bool emit_data(Buffer bytes);
+  bool deliver(Buffer bytes);
+  bool deliver_rest_of_text();
+  bool call(WriteDone done, std::error_code code);
   bool emit_error();
+  void emit_descriptor(int fd);
   bool emit_close();
 
   void on_connected(std::error_code code) noexcept override;
   void on_received(Buffer bytes) noexcept override;
+  void on_descriptor_received(int fd) noexcept override;
   void on_peer_ended() noexcept override;
   void on_sent(std::size_t bytes, bool drained) noexcept override;
   void on_broken(std::error_code code, const char* syscall) noexcept override;
   void on_closed() noexcept override;
   void on_over_budget(bool must_close) noexcept override;
+  void on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept override;
 
   static void run_service(Task& task) noexcept;
   void service() noexcept;
@@ -246,15 +215,38 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   void schedule() noexcept { net_.reactor().schedule(*this); }
 
   Write closed_write();
+  std::error_code closed_code() const noexcept;
+  Callbacks& callbacks();
+  Write remember(Write result, bool was_writable, std::error_code if_closed, WriteDone done);
+  void call_at_end(WriteDone done);
+  bool complete_writes();
+  bool complete_ends(std::error_code code);
+  bool fail_callbacks();
   Write after_push(WriteQueue::Push pushed, std::size_t size);
   void note_error(std::error_code code, const char* syscall, const Address& address = {});
   void begin_close(CloseMode mode);
   void finish_close();
+  void retire();
   CloseMode destroy_mode() const noexcept;
-  Expected<Address> target_of(const ConnectOptions& options) const;
-  void start_connecting(const Address& peer, const Address& local, Duration timeout);
+  Expected<void> check_connect(const ConnectOptions& options, Address& numeric,
+                               Address& local) const;
+  Expected<void> connect_to_text(std::string_view port_or_path, std::string_view host);
+  void forget_last_connection();
+  void drop_dialing() noexcept;
+  void dial();
+  bool attempt(const Address& candidate);
+  void attempt_failed(Error error);
+  void attempt_timed_out();
+  void try_next();
+  void stand();
+  void hand_over();
+  bool give_detached();
   bool undelivered_input() const noexcept;
   bool consuming() const noexcept;
+  void note_pause() noexcept;
+  void look_again() noexcept {
+    if (state_ == State::open) schedule();
+  }
   void update_input();
   void touch() noexcept;
   void hold_reactor() noexcept;
@@ -291,6 +283,9 @@ class Socket final : public SocketListeners<Socket>, private ChannelOwner, priva
   bool peer_fin_ : 1 = false;      // the peer's FIN is known; 'end' may wait for held data
   bool end_emitted_ : 1 = false;
   bool destroy_when_finished_ : 1 = false;
+  bool reset_when_connected_ : 1 = false;
+  bool detaching_ : 1 = false;
+  bool stood_ : 1 = false;         // the connection has been there
   bool auto_end_due_ : 1 = false;
   bool close_due_ : 1 = false;     // the channel is gone: 'close' is to be emitted
   bool referenced_ : 1 = true;

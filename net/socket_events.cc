@@ -12,7 +12,7 @@ bool Socket::emit_with(Kind SocketEvents::*event, Call&& call) {
     call(listener, last);
     return guard.alive();
   };
-  const std::uint32_t newest = own_ == nullptr ? 0 : (own_->events.*event).newest();
+  const ListenerId newest = own_ == nullptr ? ListenerId::none : (own_->events.*event).newest();
   if (shared_ != nullptr) (shared_->*event).emit_each(guarded);
   if (guard.alive() && own_ != nullptr) (own_->events.*event).emit_each(newest, guarded);
   return guard.alive();
@@ -22,21 +22,79 @@ bool Socket::emit(Event<Socket&> SocketEvents::*event) {
   return emit_with(event, [this](auto& listener, bool) { listener(*this); });
 }
 
+template <class Argument>
+bool Socket::emit(Event<Socket&, const Argument&> SocketEvents::*event, const Argument& argument) {
+  return emit_with(event, [&](auto& listener, bool) { listener(*this, argument); });
+}
+
+template bool Socket::emit(Event<Socket&, const LookupResult&> SocketEvents::*,
+                           const LookupResult&);
+template bool Socket::emit(Event<Socket&, const Address&> SocketEvents::*, const Address&);
+template bool Socket::emit(Event<Socket&, const Error&> SocketEvents::*, const Error&);
+
+void SocketEvents::remove(ListenerId id) noexcept {
+  lookup.remove(id);
+  connection_attempt.remove(id);
+  connection_attempt_failed.remove(id);
+  connection_attempt_timeout.remove(id);
+  connect.remove(id);
+  ready.remove(id);
+  data.remove(id);
+  descriptor.remove(id);
+  end.remove(id);
+  drain.remove(id);
+  finish.remove(id);
+  timeout.remove(id);
+  error.remove(id);
+  close.remove(id);
+}
+
+// ---- Data ----
+
+void Socket::set_encoding(Encoding encoding) {
+  own().decoder = std::make_unique<TextDecoder>(encoding);
+}
+
+bool Socket::deliver(Buffer bytes) {
+  TextDecoder* decoder = own_ == nullptr ? nullptr : own_->decoder.get();
+  if (decoder == nullptr || decoder->passes_through(bytes.view())) {
+    return emit_data(std::move(bytes));
+  }
+  std::string text;
+  decoder->decode(bytes.view(), text);
+  return text.empty() || emit_data(Buffer::take(std::move(text)));
+}
+
+// What stands for a character that the peer has not finished.
+bool Socket::deliver_rest_of_text() {
+  if (own_ == nullptr || own_->decoder == nullptr) return true;
+  std::string text;
+  own_->decoder->finish(text);
+  return text.empty() ||
+         (emit_data(Buffer::take(std::move(text))) && state_ == State::open);
+}
+
 bool Socket::emit_data(Buffer bytes) {
-  const bool own_follow = own_ != nullptr && !own_->events.data.empty();
-  const std::uint32_t newest = own_ == nullptr ? 0 : own_->events.data.newest();
+  const bool piped = own_ != nullptr && !own_->pipes_out.empty();
+  const bool own_follow = piped || (own_ != nullptr && !own_->events.data.empty());
+  const ListenerId newest = own_ == nullptr ? ListenerId::none : own_->events.data.newest();
   Guard guard(*this);
   const auto call_shared = [&](auto& listener, bool last) {
     listener(*this, last && !own_follow ? std::move(bytes) : bytes.share());
     return guard.alive();
   };
   const auto call_own = [&](auto& listener, bool last) {
-    listener(*this, last ? std::move(bytes) : bytes.share());
+    listener(*this, last && !piped ? std::move(bytes) : bytes.share());
     return guard.alive();
   };
   if (shared_ != nullptr) shared_->data.emit_each(call_shared);
   if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
+  if (guard.alive() && piped && !destroyed()) Pipe::feed_all(*this, std::move(bytes));
   return guard.alive();
+}
+
+void Socket::emit_descriptor(int fd) {
+  emit_with(&SocketEvents::descriptor, [&](auto& listener, bool) { listener(*this, fd); });
 }
 
 bool Socket::emit_error() {
@@ -59,12 +117,29 @@ bool Socket::emit_close() {
 
 // ---- Idle timeout ----
 
-void Socket::set_timeout(Duration timeout) {
-  if (destroyed()) return;
+Expected<void> Socket::set_timeout(Duration timeout, Function<void(Socket&)> once_timed_out) {
+  if (timeout < Duration::zero()) {
+    return failure({.code = Mistake::out_of_range, .detail = "a timeout must not be negative"});
+  }
+  if (destroyed()) return {};
   idle_.reset();
-  if (timeout <= Duration::zero()) return;
+  if (timeout == Duration::zero()) {
+    if (own_ == nullptr) return {};
+    for (const ListenerId id : std::exchange(own_->once_timed_out, {})) {
+      own_->events.timeout.remove(id);
+    }
+    return {};
+  }
+  if (once_timed_out) {
+    own().once_timed_out.push_back(own().events.timeout.add(std::move(once_timed_out), true));
+  }
   idle_ = std::make_unique<IdleTimer>(*this, timeout);
   touch();
+  return {};
+}
+
+Duration Socket::timeout() const noexcept {
+  return idle_ == nullptr ? Duration::zero() : idle_->timeout;
 }
 
 void Socket::touch() noexcept {

@@ -1,17 +1,72 @@
 // What a Socket keeps outside of itself: most connections need little of it. Private to net.
 #pragma once
 
+#include <deque>
+#include <optional>
+#include <stop_token>
+
 #include "weir/net/socket.h"
 
 namespace weir::inline v1::net {
 
+// Called back in order, a write when all its bytes are with the kernel.
+struct Socket::Callbacks {
+  struct PendingWrite {
+    std::uint64_t end;  // bytes_written_ right after it
+    WriteDone done;
+    std::error_code code;  // of a write that was not taken; due when it is the first
+  };
+  std::deque<PendingWrite> writes;
+  std::vector<WriteDone> ends;
+  std::uint64_t sent = 0;  // of a closing socket: bytes that the kernel has taken
+};
+
+// Connecting, from connect() until the connection stands or cannot be made.
+struct Socket::Dialing {
+  struct Deadline : TimerNode {
+    Deadline(Fire fire, Socket& its_socket) noexcept : TimerNode(fire), socket(its_socket) {}
+    Socket& socket;
+  };
+
+  explicit Dialing(Socket& socket) noexcept
+      : attempt(on_attempt_late, socket), all(on_late, socket) {}
+  static void on_attempt_late(TimerNode& node) noexcept;
+  static void on_late(TimerNode& node) noexcept;
+
+  ConnectOptions options;
+  Address local;
+  Lookup* lookup = nullptr;          // in progress
+  std::vector<Address> candidates;
+  std::size_t next = 0;              // candidate to be tried
+  std::vector<Error> errors;         // of those that failed
+  Deadline attempt;  // of the one that is under way
+  Deadline all;
+  bool attempt_due = false;
+  bool attempt_timed_out = false;
+};
+
 // A user's socket has one from the start, an accepted one from its first own listener or error on.
 struct Socket::Own {
+  struct Abort {
+    Socket* socket;
+    void operator()() const noexcept { socket->destroy(Mistake::aborted); }
+  };
+
   SocketEvents events;
   SocketOptions options;
   Error error;  // what ended the connection; no code: nothing did
-  Address peer;
-  Timer connect_timer;
+  std::unique_ptr<Callbacks> callbacks;
+  std::unique_ptr<TextDecoder> decoder;
+  std::unique_ptr<Dialing> dialing;
+  std::vector<Address> attempted;
+  std::optional<std::stop_callback<Abort>> stop;
+  ListenerId once_connected = ListenerId::none;
+  std::vector<ListenerId> once_timed_out;
+  Function<void(Socket&, Expected<Detached>)> detached;
+  int detached_fd = -1;
+  std::vector<Pipe*> pipes_out;
+  std::vector<Pipe*> pipes_in;
+  std::uint32_t blocked_pipes = 0;  // of those out
   std::uint64_t dropped_writes = 0;
 };
 
@@ -42,6 +97,32 @@ struct Socket::IdleTimer : TimerNode {
   Duration timeout;
   Instant last_activity;
   std::size_t queued_seen = 0;
+};
+
+// One source feeding one destination. Owned by both: the first to go deletes it.
+struct Pipe {
+  static void join(Socket& from, Socket& to, bool end);
+  static void part(Socket& from, Socket& to) noexcept;
+  // All that start or end at this socket.
+  static void part_all(Socket& socket) noexcept;
+  // The source has bytes, or its end; the destination has room again.
+  static void feed_all(Socket& from, Buffer bytes);
+  static void end_all(Socket& from);
+  static void resume_all(Socket& to);
+
+  bool feed(Buffer bytes);
+  void block();
+  void unblock();
+  void resume();
+  void source_gone();
+  void remove() noexcept;
+
+  Socket* from;  // null when it has gone before the destination took its last bytes
+  Socket* to;
+  bool end;
+  bool blocked = false;
+  bool end_due = false;  // the source has ended while bytes of it wait here
+  Buffer refused;        // not taken by the destination yet
 };
 
 }  // namespace weir::inline v1::net

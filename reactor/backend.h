@@ -9,6 +9,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <system_error>
+#include <vector>
 
 #include "weir/reactor/address.h"
 #include "weir/reactor/buffer.h"
@@ -19,7 +21,7 @@
 
 namespace weir::inline v1 {
 
-enum class OpKind : std::uint8_t { accept, connect, recv, send, poll };
+enum class OpKind : std::uint8_t { accept, connect, recv, send, poll, resolve };
 
 // idle -> submitted -> (completion, more)* -> completion, no more -> idle. cancel() only makes it
 // `cancelling`; the last completion still comes.
@@ -69,7 +71,8 @@ struct RecvOp : Op {
 struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
-  alignas(8) std::byte scratch[56];  // the backend's: the message header in the kernel's form
+  int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
+  alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
 };
 
 // What a PollOp asks for and reports, bits.
@@ -93,6 +96,17 @@ struct PollOp : Op {
   bool watch_hangup = false;
 };
 
+// Once, without an fd: the addresses of `host`, as getaddrinfo(3) on this machine gives them, found
+// on a thread of its own so that nobody waits for it. Result 0 with at least one address, or
+// negative with `error` set.
+struct ResolveOp : Op {
+  explicit ResolveOp(Done op_done) noexcept : Op(OpKind::resolve, op_done) {}
+  std::string host;
+  Family family = Family::none;  // of the addresses wanted; none: both
+  std::vector<IpEndpoint> found;
+  std::error_code error;
+};
+
 struct Completion {
   Op* op = nullptr;
   std::int32_t result = 0;  // >= 0 as the system call returns; < 0 is -errno, -ECANCELED after a
@@ -105,11 +119,22 @@ struct ListenOptions {
   int backlog = 511;
   bool ipv6_only = false;
   bool reuse_port = false;
+  bool readable_all = false;   // of a Unix socket's file: everybody may read,
+  bool writable_all = false;   // or write it, and so connect
+  bool replace_stale = false;  // remove the file of a Unix socket that nobody listens on any more
+};
+
+// Who is at the other end of a Unix socket.
+struct PeerCredentials {
+  int pid = 0;
+  unsigned uid = 0;
+  unsigned gid = 0;
 };
 
 enum class SocketOption : std::uint8_t {
-  no_delay,           // 0 or 1
-  keep_alive_seconds, // 0 off; else on with this idle time (TCP_KEEPIDLE)
+  no_delay,            // 0 or 1
+  keep_alive,          // 0 or 1
+  keep_alive_seconds,  // idle time (TCP_KEEPIDLE); also TCP_KEEPINTVL 1 s and TCP_KEEPCNT 10
   reset_on_close,     // close sends RST and drops what is unsent (SO_LINGER 0)
   receive_buffer,     // bytes (SO_RCVBUF)
   send_buffer,        // bytes (SO_SNDBUF)
@@ -159,7 +184,17 @@ class Backend {
   // A stream socket for connecting to `peer`, bound to `local` when that has a family.
   virtual Expected<int> open(const Address& peer, const Address& local) noexcept = 0;
   virtual Expected<int> listen(const Address& at, const ListenOptions& options) noexcept = 0;
+  // Makes somebody else's fd one for this backend: non-blocking, close-on-exec. A connected stream
+  // socket (else ERR_INVALID_FD_TYPE), or a stream socket that listens or is made to (else EINVAL
+  // or ENOTSOCK).
+  virtual Expected<void> adopt_stream(int fd) noexcept = 0;
+  virtual Expected<void> adopt_listener(int fd, int backlog) noexcept = 0;
   virtual Address address(int fd, End end) const noexcept = 0;
+  virtual Expected<PeerCredentials> peer_credentials(int fd) const noexcept = 0;
+  // Takes bytes off a Unix socket together with the descriptors that were passed with them, which
+  // become the caller's: bytes, 0 at the end, -EAGAIN, or another -errno.
+  virtual std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                                std::vector<int>& descriptors) noexcept = 0;
   virtual int set(int fd, SocketOption option, int value) noexcept = 0;  // 0 or -errno
   virtual int get(int fd, SocketFact fact) const noexcept = 0;           // value or -errno
   virtual void shutdown(int fd, Direction direction) noexcept = 0;

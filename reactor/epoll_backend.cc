@@ -107,8 +107,10 @@ int EpollBackend::watch(int fd, Entry& entry) noexcept {
 }
 
 void EpollBackend::submit(Op& op) noexcept {
-  WEIR_ASSERT(op.idle() && op.fd >= 0);
+  WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
+  if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
+  WEIR_ASSERT(op.fd >= 0);
   op.slot = static_cast<std::uint32_t>(op.fd);
   Entry& entry = entries_[op.fd];
   if (op.kind == OpKind::connect) return submit_connect(static_cast<ConnectOp&>(op), entry);
@@ -168,7 +170,7 @@ void EpollBackend::report_to_pollers(int fd, Entry& entry, bool hangup_is_news) 
 void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
   ++counters_.system_calls;
   ++counters_.inline_sends;
-  const std::int32_t result = posix::send(op.fd, op.pieces);
+  const std::int32_t result = posix::send(op);
   if (result == -EAGAIN) {
     entry.out_ready = false;
     return;
@@ -180,6 +182,7 @@ void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
 void EpollBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
+  if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
   Entry& entry = entries_[op.fd];
   if (entry.reader == &op) entry.reader = nullptr;
   if (entry.writer == &op) entry.writer = nullptr;
@@ -188,6 +191,7 @@ void EpollBackend::cancel(Op& op) noexcept {
 }
 
 std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexcept {
+  collect_lookups();
   std::size_t count = take_local(batch);
   if (count != 0 && !skipped_kernel_) {
     skipped_kernel_ = true;

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
+#include <span>
 
 namespace weir::inline v1 {
 namespace {
@@ -25,20 +25,48 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_SOCKET_ALREADY_CONNECTED", "the socket is connecting or connected already"},
     {"ERR_SOCKET_CLOSED", "the socket is closed"},
     {"ERR_INVALID_HANDLE_TYPE", "this kind of handle does not support the operation"},
+    {"ERR_INVALID_FD_TYPE", "the descriptor is not a stream socket"},
+    {"ERR_OUT_OF_RANGE", "a value is out of its range"},
+    {"ERR_UNKNOWN_ENCODING", "unknown encoding"},
+    {"ERR_STREAM_DESTROYED", "the socket was destroyed before this was sent"},
+    {"ERR_STREAM_ALREADY_FINISHED", "the socket has finished already"},
+    {"ERR_SOCKET_CLOSED_BEFORE_CONNECTION", "the socket was closed before it was connected"},
+    {"ERR_IP_BLOCKED", "the address is in the block list"},
+    {"ABORT_ERR", "the operation was aborted"},
 };
 
-const MistakeText& text_of(int value) noexcept {
-  const auto index = static_cast<std::size_t>(value);
-  return kMistakes[index < std::size(kMistakes) ? index : 0];
-}
+constexpr MistakeText kResolveErrors[] = {
+    {"OK", "no error"},
+    {"ENOTFOUND", "the name has no such address"},
+    {"EAI_AGAIN", "the lookup found no answer for now"},
+    {"EAI_FAIL", "the lookup failed"},
+    {"EAI_MEMORY", "no memory for the lookup"},
+};
 
-class MistakeCategory final : public std::error_category {
+class TextCategory final : public std::error_category {
  public:
-  const char* name() const noexcept override { return "weir"; }
+  TextCategory(const char* name, std::span<const MistakeText> texts) noexcept
+      : name_(name), texts_(texts) {}
+  const char* name() const noexcept override { return name_; }
   std::string message(int value) const override { return text_of(value).text; }
+  const MistakeText& text_of(int value) const noexcept {
+    const auto index = static_cast<std::size_t>(value);
+    return texts_[index < texts_.size() ? index : 0];
+  }
+
+ private:
+  const char* name_;
+  std::span<const MistakeText> texts_;
 };
 
-const MistakeCategory kMistakeCategory;
+const TextCategory kMistakeCategory("weir", kMistakes);
+const TextCategory kResolveCategory("getaddrinfo", kResolveErrors);
+
+// As in "listen EADDRINUSE: address already in use 127.0.0.1:80".
+std::string lower_first(std::string text) {
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] + 32);
+  return text;
+}
 
 }  // namespace
 
@@ -46,26 +74,39 @@ std::error_code make_error_code(Mistake mistake) noexcept {
   return {static_cast<int>(mistake), kMistakeCategory};
 }
 
+std::error_code make_error_code(ResolveError error) noexcept {
+  return {static_cast<int>(error), kResolveCategory};
+}
+
 std::error_code errno_code(int number) noexcept {
   return {number < 0 ? -number : number, std::system_category()};
 }
 
 std::string_view name_of(const std::error_code& code) noexcept {
-  if (code.category() == kMistakeCategory) return text_of(code.value()).name;
+  if (code.category() == kMistakeCategory) return kMistakeCategory.text_of(code.value()).name;
+  if (code.category() == kResolveCategory) return kResolveCategory.text_of(code.value()).name;
   const char* name = strerrorname_np(code.value());
   return name == nullptr ? "EUNKNOWN" : name;
+}
+
+int Error::number() const noexcept {
+  return code.category() == std::system_category() ? -code.value() : 0;
 }
 
 std::string Error::message() const {
   std::string result;
   if (*syscall != '\0') result.append(syscall).append(" ");
   result += name_of(code);
-  const std::string where = address.to_string();
-  if (detail.empty()) {
-    if (code.category() == kMistakeCategory) result += ": " + code.message();
-  } else {
+  if (!detail.empty()) {
     result += ": " + detail;
+  } else if (code.category() == kMistakeCategory) {
+    result += ": " + code.message();
+  } else if (std::string_view(syscall) == "listen") {
+    result += ": " + lower_first(code.message());
   }
+  if (!host.empty()) return result + " " + host;
+  const bool no_port = !address.is_unix() && address.port() == 0;
+  const std::string where = no_port ? address.ip().ip() : address.to_string();
   if (!where.empty()) result += " " + where;
   return result;
 }

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "weir/reactor/address.h"
 
@@ -24,23 +25,45 @@ enum class Mistake : int {
   already_connected,      // ERR_SOCKET_ALREADY_CONNECTED
   socket_closed,          // ERR_SOCKET_CLOSED
   bad_handle_type,        // ERR_INVALID_HANDLE_TYPE
+  bad_fd_type,            // ERR_INVALID_FD_TYPE
+  out_of_range,           // ERR_OUT_OF_RANGE
+  unknown_encoding,       // ERR_UNKNOWN_ENCODING
+  stream_destroyed,       // ERR_STREAM_DESTROYED
+  already_finished,       // ERR_STREAM_ALREADY_FINISHED
+  closed_before_connection,  // ERR_SOCKET_CLOSED_BEFORE_CONNECTION
+  ip_blocked,             // ERR_IP_BLOCKED
+  aborted,                // ABORT_ERR
+};
+
+// What getaddrinfo(3) says, apart from its system errors, which are errno values.
+enum class ResolveError : int {
+  not_found = 1,  // ENOTFOUND: no such name, or no address of the family
+  try_again,      // EAI_AGAIN: no answer from a name server, or too many lookups are waiting
+  failed,         // EAI_FAIL: the name server refuses, or a resolver gave no answer
+  no_memory,      // EAI_MEMORY
 };
 
 std::error_code make_error_code(Mistake mistake) noexcept;
+std::error_code make_error_code(ResolveError error) noexcept;
 // From an errno value, or from its negative as system calls and completions give it.
 std::error_code errno_code(int number) noexcept;
 // "ECONNREFUSED", "ERR_SERVER_ALREADY_LISTEN", ...; static text.
 std::string_view name_of(const std::error_code& code) noexcept;
 
-// A copyable value. `syscall` is static text: "connect", "listen", "read", "write", "accept", or
-// empty for a mistake of the caller.
+// A copyable value. `syscall` is static text: "connect", "listen", "bind", "read", "write",
+// "accept", "getaddrinfo", or empty for a mistake of the caller.
 struct Error {
   std::error_code code = {};
   const char* syscall = "";
   Address address = {};      // where known, else Family::none
   std::string detail = {};   // what was wrong and what to do, where the code alone does not say it
+  std::string host = {};     // the name that was looked up
+  Address local = {};        // our end, where it was given or is known
+  std::vector<Error> errors = {};  // of several attempts to connect; `code` is the first one's
 
-  // "connect ECONNREFUSED 127.0.0.1:1"
+  // The errno value, negative; 0 when no system call is to blame.
+  int number() const noexcept;
+  // "connect ECONNREFUSED 127.0.0.1:1", "getaddrinfo ENOTFOUND nowhere.invalid"
   std::string message() const;
 };
 
@@ -56,3 +79,5 @@ int fail(const Error& error);
 
 template <>
 struct std::is_error_code_enum<weir::Mistake> : std::true_type {};
+template <>
+struct std::is_error_code_enum<weir::ResolveError> : std::true_type {};

@@ -4,6 +4,7 @@
 #include <sys/timerfd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 namespace weir::inline v1 {
 
@@ -31,6 +32,41 @@ Expected<int> KernelBackend::open(const Address& peer, const Address& local) noe
 
 Expected<int> KernelBackend::listen(const Address& at, const ListenOptions& options) noexcept {
   return posix::listen_stream(at, options);
+}
+
+Expected<void> KernelBackend::adopt_stream(int fd) noexcept { return posix::adopt_stream(fd); }
+
+Expected<void> KernelBackend::adopt_listener(int fd, int backlog) noexcept {
+  return posix::adopt_listener(fd, backlog);
+}
+
+Expected<PeerCredentials> KernelBackend::peer_credentials(int fd) const noexcept {
+  return posix::peer_credentials(fd);
+}
+
+std::int32_t KernelBackend::receive_with_descriptors(int fd, std::span<char> room,
+                                                     std::vector<int>& descriptors) noexcept {
+  ++counters_.system_calls;
+  return posix::receive_with_descriptors(fd, room, descriptors);
+}
+
+void KernelBackend::start_lookup(ResolveOp& op) {
+  if (lookups_.start(op)) {
+    op.slot = 0;
+  } else {
+    finish(op, -EAGAIN);
+  }
+}
+
+void KernelBackend::cancel_lookup(ResolveOp& op) {
+  lookups_.forget(op);
+  finish(op, -ECANCELED);
+}
+
+void KernelBackend::collect_lookups() {
+  while (ResolveOp* op = lookups_.take_answered()) {
+    finish(*op, op->error ? -EIO : 0);
+  }
 }
 
 Address KernelBackend::address(int fd, End end) const noexcept {
@@ -80,7 +116,7 @@ void KernelBackend::prepare_host(Instant until, bool work_left) noexcept {
     alarm.it_value.tv_nsec = (since_boot % std::chrono::seconds(1)).count();
   }
   ::timerfd_settime(alarm_fd_.get(), TFD_TIMER_ABSTIME, &alarm, nullptr);
-  if (work_left) wake();
+  if (work_left || lookups_.answered()) wake();
 }
 
 }  // namespace weir::inline v1

@@ -9,6 +9,7 @@
 #include "weir/reactor/backend.h"
 #include "weir/reactor/buffer_pool.h"
 #include "weir/reactor/posix.h"
+#include "reactor/name_lookups.h"
 
 namespace weir::inline v1 {
 
@@ -43,13 +44,19 @@ class LocalCompletions {
 
 class KernelBackend : public Backend {
  public:
-  explicit KernelBackend(posix::Fd wake_fd) noexcept : wake_fd_(std::move(wake_fd)) {}
+  explicit KernelBackend(posix::Fd wake_fd)
+      : wake_fd_(std::move(wake_fd)), lookups_(wake_fd_.get()) {}
 
   void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
   Instant now() const noexcept override { return posix::now(); }
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
+  Expected<void> adopt_stream(int fd) noexcept override;
+  Expected<void> adopt_listener(int fd, int backlog) noexcept override;
   Address address(int fd, End end) const noexcept override;
+  Expected<PeerCredentials> peer_credentials(int fd) const noexcept override;
+  std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                        std::vector<int>& descriptors) noexcept override;
   int set(int fd, SocketOption option, int value) noexcept override;
   int get(int fd, SocketFact fact) const noexcept override;
   void shutdown(int fd, Direction direction) noexcept override;
@@ -62,6 +69,11 @@ class KernelBackend : public Backend {
     op.slot = Op::kNoSlot;
     local_.push({.op = &op, .result = result, .more = false, .buffer = {}});
   }
+
+  // Lookups of names need no fd: they pass the rest of the backend by.
+  void start_lookup(ResolveOp& op);
+  void cancel_lookup(ResolveOp& op);
+  void collect_lookups();
 
   // The fd that is readable while the kernel has events for this backend.
   virtual int source_fd() noexcept = 0;
@@ -79,6 +91,7 @@ class KernelBackend : public Backend {
 
  private:
   posix::Fd wake_fd_;
+  NameLookups lookups_;
   posix::Fd host_fd_;   // an epoll set over source, wake and alarm, made by event_fd()
   posix::Fd alarm_fd_;  // a timerfd
 };

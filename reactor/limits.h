@@ -66,6 +66,12 @@ inline constexpr std::size_t kStarvedRearmsPerChunk = 8;
 // After EMFILE and the like, accepting rests so long before it looks whether a client waits.
 inline constexpr Duration kAcceptBackoff = std::chrono::milliseconds(100);
 
+// Threads of the whole process that wait in blocking calls (getaddrinfo), and calls that wait for
+// one of them: a name server that does not answer holds a thread for half a minute.
+inline constexpr std::size_t kBlockingThreadsMax = 4;
+inline constexpr std::size_t kBlockingJobsMax = 1024;
+inline constexpr Duration kBlockingThreadIdle = std::chrono::seconds(10);
+
 // Messages that other threads have posted and that are not run yet (a power of two).
 inline constexpr std::size_t kPostedTasksDefault = 4096;
 

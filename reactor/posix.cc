@@ -2,18 +2,24 @@
 
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netdb.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
+#include <memory>
+#include <new>
 #include <utility>
 
 #include "weir/reactor/assert.h"
@@ -71,10 +77,34 @@ int set_int(int fd, int level, int name, int value) noexcept {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
 }
 
-int set_keep_alive(int fd, int seconds) noexcept {
-  const int result = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
-  if (result != 0 || seconds <= 0) return result;
-  return set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+// Node's (libuv's) probes: every second, ten of them.
+int set_keep_alive_seconds(int fd, int seconds) noexcept {
+  const int result = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+  if (result != 0) return result;
+  const int interval = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, 1);
+  return interval != 0 ? interval : set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, 10);
+}
+
+// A file that a bind() would stumble over goes when it is a socket that refuses connections: who
+// made it is gone. Whatever else is there stays.
+void remove_if_stale(const Address& at, const std::byte* system, std::uint32_t size) noexcept {
+  struct stat status{};
+  if (::stat(at.path().c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
+  const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!probe) return;
+  const auto* address = reinterpret_cast<const sockaddr*>(system);
+  if (::connect(probe.get(), address, size) != 0 && errno == ECONNREFUSED) {
+    ::unlink(at.path().c_str());
+  }
+}
+
+int set_unix_mode(const std::string& path, const ListenOptions& options) noexcept {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return -1;
+  mode_t mode = status.st_mode & 07777;
+  if (options.readable_all) mode |= S_IRUSR | S_IRGRP | S_IROTH;
+  if (options.writable_all) mode |= S_IWUSR | S_IWGRP | S_IWOTH;
+  return ::chmod(path.c_str(), mode);
 }
 
 }  // namespace
@@ -94,6 +124,56 @@ Fd::~Fd() {
 int Fd::release() noexcept { return std::exchange(fd_, -1); }
 
 Instant now() noexcept { return std::chrono::steady_clock::now(); }
+
+bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept {
+  struct Start {
+    void (*run)(void*) noexcept;
+    void* argument;
+  };
+  const auto enter = [](void* given) -> void* {
+    const std::unique_ptr<Start> start(static_cast<Start*>(given));
+    start->run(start->argument);
+    return nullptr;
+  };
+  auto start = std::make_unique<Start>(Start{.run = run, .argument = argument});
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread{};
+  const bool started = ::pthread_create(&thread, nullptr, enter, start.get()) == 0;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!started) return false;
+  [[maybe_unused]] const Start* given_away = start.release();
+  ::pthread_detach(thread);
+  return true;
+}
+
+std::error_code resolve(const std::string& host, Family family, std::vector<IpEndpoint>& found) {
+  addrinfo hints{};
+  hints.ai_family = system_family(family);
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* list = nullptr;
+  const int result = ::getaddrinfo(host.c_str(), nullptr, &hints, &list);
+  switch (result) {
+    case 0: break;
+    case EAI_AGAIN: return ResolveError::try_again;
+    case EAI_MEMORY: return ResolveError::no_memory;
+    case EAI_SYSTEM: return errno_code(errno);
+    case EAI_NONAME:
+    case EAI_NODATA:
+    case EAI_ADDRFAMILY: return ResolveError::not_found;
+    default: return ResolveError::failed;
+  }
+  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
+    sockaddr_storage storage{};
+    std::memcpy(&storage, entry->ai_addr, entry->ai_addrlen);
+    const IpEndpoint ip = from_system(storage, entry->ai_addrlen).ip();
+    if (ip.family != Family::none) found.push_back(ip);
+  }
+  ::freeaddrinfo(list);
+  return found.empty() ? make_error_code(ResolveError::not_found) : std::error_code();
+}
 
 std::uint32_t interface_index(std::string_view name) noexcept {
   char text[IF_NAMESIZE] = {};
@@ -164,11 +244,54 @@ Expected<int> listen_stream(const Address& at, const ListenOptions& options) noe
       set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
     }
   }
-  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(scratch), size) != 0 ||
-      ::listen(fd.get(), options.backlog) != 0) {
+  const bool has_file = at.is_unix() && at.path().front() != '\0';
+  if (has_file && options.replace_stale) remove_if_stale(at, scratch, size);
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(scratch), size) != 0) {
     return failure(error_here("listen", at));
   }
+  const bool mode_wanted = has_file && (options.readable_all || options.writable_all);
+  if ((mode_wanted && set_unix_mode(at.path(), options) != 0) ||
+      ::listen(fd.get(), options.backlog) != 0) {
+    const auto failed = failure(error_here("listen", at));
+    if (has_file) ::unlink(at.path().c_str());
+    return failed;
+  }
   return fd.release();
+}
+
+Expected<void> adopt_stream(int fd) noexcept {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0) {
+    if (errno == EBADF) return failure({.code = errno_code(EBADF), .syscall = "open"});
+    return failure({.code = Mistake::bad_fd_type});
+  }
+  if (type != SOCK_STREAM) return failure({.code = Mistake::bad_fd_type});
+  make_nonblocking(fd);
+  return {};
+}
+
+Expected<void> adopt_listener(int fd, int backlog) noexcept {
+  int type = 0;
+  int listening = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) {
+    return failure(error_here("listen", {}));
+  }
+  if (type != SOCK_STREAM) return failure({.code = errno_code(EINVAL), .syscall = "listen"});
+  if (listening == 0 && ::listen(fd, backlog) != 0) return failure(error_here("listen", {}));
+  make_nonblocking(fd);
+  return {};
+}
+
+Expected<PeerCredentials> peer_credentials(int fd) noexcept {
+  ucred known{};
+  socklen_t size = sizeof known;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &known, &size) != 0) {
+    return failure(error_here("getsockopt", {}));
+  }
+  return PeerCredentials{.pid = known.pid, .uid = known.uid, .gid = known.gid};
 }
 
 Address address_of(int fd, End end) noexcept {
@@ -184,7 +307,8 @@ Address address_of(int fd, End end) noexcept {
 int set_option(int fd, SocketOption option, int value) noexcept {
   switch (option) {
     case SocketOption::no_delay: return set_int(fd, IPPROTO_TCP, TCP_NODELAY, value);
-    case SocketOption::keep_alive_seconds: return set_keep_alive(fd, value);
+    case SocketOption::keep_alive: return set_int(fd, SOL_SOCKET, SO_KEEPALIVE, value);
+    case SocketOption::keep_alive_seconds: return set_keep_alive_seconds(fd, value);
     case SocketOption::receive_buffer: return set_int(fd, SOL_SOCKET, SO_RCVBUF, value);
     case SocketOption::send_buffer: return set_int(fd, SOL_SOCKET, SO_SNDBUF, value);
     case SocketOption::reset_on_close: {
@@ -241,15 +365,58 @@ std::int32_t receive(int fd, std::span<char> room) noexcept {
   }
 }
 
-std::int32_t send(int fd, std::span<const iovec> pieces) noexcept {
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces.data());
-  message.msg_iovlen = pieces.size();
+std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                      std::vector<int>& descriptors) noexcept {
+  constexpr std::size_t kDescriptorsMax = 253;  // SCM_MAX_FD, of one message
+  alignas(cmsghdr) char control[CMSG_SPACE(kDescriptorsMax * sizeof(int))];
+  iovec piece{.iov_base = room.data(), .iov_len = room.size()};
   for (;;) {
-    const ssize_t size = pieces.size() == 1
-                             ? ::send(fd, pieces[0].iov_base, pieces[0].iov_len, kFlags)
-                             : ::sendmsg(fd, &message, kFlags);
+    msghdr message{};
+    message.msg_iov = &piece;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t size = ::recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return -errno;
+    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+         part = CMSG_NXTHDR(&message, part)) {
+      if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) continue;
+      const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      const std::size_t known = descriptors.size();
+      descriptors.resize(known + count);
+      std::memcpy(descriptors.data() + known, CMSG_DATA(part), count * sizeof(int));
+    }
+    return static_cast<std::int32_t>(size);
+  }
+}
+
+void* message_of(SendOp& op) noexcept {
+  constexpr std::size_t kControlSize = CMSG_SPACE(sizeof(int));
+  static_assert(sizeof(msghdr) + kControlSize <= sizeof(SendOp::scratch));
+  auto* message = ::new (static_cast<void*>(op.scratch)) msghdr{};
+  message->msg_iov = const_cast<iovec*>(op.pieces.data());
+  message->msg_iovlen = op.pieces.size();
+  if (op.passed_fd < 0) return message;
+  message->msg_control = op.scratch + sizeof(msghdr);
+  message->msg_controllen = kControlSize;
+  std::memset(message->msg_control, 0, kControlSize);
+  cmsghdr* part = CMSG_FIRSTHDR(message);
+  part->cmsg_level = SOL_SOCKET;
+  part->cmsg_type = SCM_RIGHTS;
+  part->cmsg_len = CMSG_LEN(sizeof(int));
+  std::memcpy(CMSG_DATA(part), &op.passed_fd, sizeof(int));
+  return message;
+}
+
+std::int32_t send(SendOp& op) noexcept {
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+  const bool plain = op.pieces.size() == 1 && op.passed_fd < 0;
+  const auto* message = plain ? nullptr : static_cast<const msghdr*>(message_of(op));
+  for (;;) {
+    const ssize_t size =
+        plain ? ::send(op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, kFlags)
+              : ::sendmsg(op.fd, message, kFlags);
     if (size >= 0) return static_cast<std::int32_t>(size);
     if (errno != EINTR) return -errno;
   }
@@ -275,6 +442,10 @@ Events poll_now(int fd, Events wanted) noexcept {
   if ((entry.revents & (POLLERR | POLLNVAL)) != 0) result.bits |= Events::error;
   return result;
 }
+
+int process_id() noexcept { return ::getpid(); }
+
+bool set_close_on_exec(int fd) noexcept { return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; }
 
 void make_nonblocking(int fd) noexcept {
   const int flags = ::fcntl(fd, F_GETFL);

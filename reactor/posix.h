@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "weir/reactor/address.h"
 #include "weir/reactor/backend.h"
@@ -33,6 +34,10 @@ class Fd {
 };
 
 Instant now() noexcept;
+// Detached, with every signal blocked: handlers run on the program's own threads. False: refused.
+bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept;
+// getaddrinfo(3), which may block for long. Any thread. With no error there is an address.
+std::error_code resolve(const std::string& host, Family family, std::vector<IpEndpoint>& found);
 std::uint32_t interface_index(std::string_view name) noexcept;  // 0 when there is none
 
 // The address in the kernel's form in `scratch` of 128 bytes; its length, or 0 when a Unix path is
@@ -42,7 +47,10 @@ std::uint32_t to_system(const Address& address, std::byte* scratch) noexcept;
 // Stream sockets, non-blocking and close-on-exec. A path over 108 bytes is EINVAL.
 Expected<int> open_stream(const Address& peer, const Address& local) noexcept;
 Expected<int> listen_stream(const Address& at, const ListenOptions& options) noexcept;
+Expected<void> adopt_stream(int fd) noexcept;
+Expected<void> adopt_listener(int fd, int backlog) noexcept;
 Address address_of(int fd, End end) noexcept;
+Expected<PeerCredentials> peer_credentials(int fd) noexcept;
 int set_option(int fd, SocketOption option, int value) noexcept;
 int get_fact(int fd, SocketFact fact) noexcept;
 void shutdown(int fd, Direction direction) noexcept;
@@ -58,10 +66,16 @@ bool is_tcp(int fd) noexcept;
 // Plain calls that never block and never raise SIGPIPE; -errno on failure, EINTR retried.
 int accept(int fd) noexcept;
 std::int32_t receive(int fd, std::span<char> room) noexcept;
-std::int32_t send(int fd, std::span<const iovec> pieces) noexcept;
+std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                      std::vector<int>& descriptors) noexcept;
+// The message header of a send, in its scratch space; the kernel's msghdr.
+void* message_of(SendOp& op) noexcept;
+std::int32_t send(SendOp& op) noexcept;
 int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept;
 // What is true of `fd` at this moment.
 Events poll_now(int fd, Events wanted) noexcept;
+int process_id() noexcept;
+bool set_close_on_exec(int fd) noexcept;  // false: not open
 // Sets O_NONBLOCK and FD_CLOEXEC.
 void make_nonblocking(int fd) noexcept;
 

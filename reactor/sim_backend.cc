@@ -40,6 +40,12 @@ struct SimBackend::Socket {
   // A stream.
   std::string received;
   std::size_t read_at = 0;
+  std::uint64_t read_bytes = 0;  // ever
+  struct Passed {
+    std::uint64_t position;  // of the byte that it came with
+    int fd;
+  };
+  std::deque<Passed> passed;
   bool fin_received = false;
   bool reset_received = false;  // not reported yet
   bool reset_seen = false;
@@ -113,6 +119,7 @@ Expected<int> SimBackend::listen(const Address& at, const ListenOptions& options
   Address bound = at;
   if (at.is_unix()) {
     if (at.path().size() > kPathBytesMax) return refuse(EINVAL);
+    if (options.replace_stale && find_listener(at) == nullptr) paths_.erase(at.path());
     if (paths_.contains(at.path())) return refuse(EADDRINUSE);
   } else if (at.port() == 0) {
     bound.set_port(free_port());
@@ -193,6 +200,57 @@ void SimBackend::shutdown(int fd, Direction direction) noexcept {
   touch(mine);
 }
 
+Expected<void> SimBackend::adopt_stream(int fd) noexcept {
+  if (!sockets_.contains(fd)) return failure({.code = errno_code(EBADF), .syscall = "open"});
+  if (socket(fd).listening) return failure({.code = Mistake::bad_fd_type});
+  return {};
+}
+
+Expected<void> SimBackend::adopt_listener(int fd, int) noexcept {
+  if (!sockets_.contains(fd)) return failure({.code = errno_code(EBADF), .syscall = "listen"});
+  if (socket(fd).listening) return {};
+  return failure({.code = errno_code(EINVAL), .syscall = "listen"});
+}
+
+// Everybody in here is the same process.
+Expected<PeerCredentials> SimBackend::peer_credentials(int) const noexcept {
+  return PeerCredentials{.pid = 1, .uid = 0, .gid = 0};
+}
+
+// The receiver gets the socket under a number of its own; what the sender keeps is dead.
+void SimBackend::pass(Socket& from, int fd, std::uint64_t position) {
+  Socket* receiver = peer_of(from);
+  const auto found = sockets_.find(fd);
+  if (receiver == nullptr || found == sockets_.end()) return;
+  std::unique_ptr<Socket> moved = std::exchange(found->second, std::make_unique<Socket>());
+  found->second->fd = fd;
+  const int number = new_fd(std::move(moved));
+  if (Socket* peer = peer_of(socket(number)); peer != nullptr) peer->peer = number;
+  receiver->passed.push_back({.position = position, .fd = number});
+}
+
+// Descriptors that came with bytes which were read without asking for them.
+void SimBackend::drop_passed(Socket& mine) noexcept {
+  while (!mine.passed.empty() && mine.passed.front().position < mine.read_bytes) {
+    const int fd = mine.passed.front().fd;
+    mine.passed.pop_front();
+    close(fd);
+  }
+}
+
+std::int32_t SimBackend::receive_with_descriptors(int fd, std::span<char> room,
+                                                  std::vector<int>& descriptors) noexcept {
+  Socket& mine = socket(fd);
+  const bool passed = !mine.passed.empty();
+  const std::uint64_t end = passed ? mine.passed.front().position + 1 : 0;
+  if (passed) room = room.first(std::min<std::size_t>(room.size(), end - mine.read_bytes));
+  if (passed && end - mine.read_bytes <= room.size()) {
+    descriptors.push_back(mine.passed.front().fd);
+    mine.passed.pop_front();
+  }
+  return read(fd, room);
+}
+
 void SimBackend::remove_path(const std::string& path) noexcept { paths_.erase(path); }
 
 void SimBackend::release(int) noexcept {}
@@ -216,6 +274,7 @@ void SimBackend::close(int fd) noexcept {
     touch(*peer);
   }
   const std::deque<int> unaccepted = std::move(mine.waiting);
+  const std::deque<Socket::Passed> passed = std::move(mine.passed);
   if (mine.listening && mine.local.is_unix()) {
     const auto path = paths_.find(mine.local.path());
     if (path != paths_.end() && path->second == fd) path->second = -1;
@@ -226,6 +285,7 @@ void SimBackend::close(int fd) noexcept {
     socket(waiting).reset_on_close = true;
     close(waiting);
   }
+  for (const Socket::Passed& one : passed) close(one.fd);
 }
 
 void SimBackend::connect_pair(Socket& a, Socket& b) noexcept {
@@ -255,8 +315,13 @@ void SimBackend::touch(Socket& socket) noexcept {
 }
 
 void SimBackend::submit(Op& op) noexcept {
-  WEIR_ASSERT(op.idle() && sockets_.contains(op.fd));
+  WEIR_ASSERT(op.idle() && (op.kind == OpKind::resolve || sockets_.contains(op.fd)));
   op.state = OpState::submitted;
+  if (op.kind == OpKind::resolve) {
+    op.slot = 0;
+    attempts_.push_back(op);
+    return;
+  }
   op.slot = static_cast<std::uint32_t>(op.fd);
   if (op.kind == OpKind::poll) socket(op.fd).hangup_told = {};
   attempts_.push_back(op);
@@ -265,6 +330,7 @@ void SimBackend::submit(Op& op) noexcept {
 void SimBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
+  if (op.kind == OpKind::resolve) return;
   Socket& mine = socket(op.fd);
   if (mine.reader == &op) mine.reader = nullptr;
   if (mine.writer == &op) mine.writer = nullptr;
@@ -298,6 +364,7 @@ std::size_t SimBackend::poll(Instant until, std::span<Completion> batch) noexcep
 
 bool SimBackend::attempt(Op& op, Completion& out) noexcept {
   if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
+  if (op.kind == OpKind::resolve) return attempt_resolve(static_cast<ResolveOp&>(op), out);
   Socket& mine = socket(op.fd);
   switch (op.kind) {
     case OpKind::accept: return attempt_accept(op, mine, out);
@@ -305,6 +372,7 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::recv: return attempt_recv(op, mine, out);
     case OpKind::send: return attempt_send(static_cast<SendOp&>(op), mine, out);
     case OpKind::poll: return attempt_poll(static_cast<PollOp&>(op), mine, out);
+    case OpKind::resolve: break;
   }
   return false;
 }
@@ -313,6 +381,20 @@ bool SimBackend::last(Op& op, std::int32_t result, Completion& out) noexcept {
   op.slot = Op::kNoSlot;
   out = {.op = &op, .result = result, .more = false};
   return true;
+}
+
+bool SimBackend::attempt_resolve(ResolveOp& op, Completion& out) noexcept {
+  op.found.clear();
+  const auto entry = options_.hosts.find(op.host);
+  if (entry != options_.hosts.end()) {
+    for (const std::string& text : entry->second) {
+      const auto address = Address::parse_ip(text, 0);
+      const bool wanted = address && (op.family == Family::none || op.family == address->family());
+      if (wanted) op.found.push_back(address->ip());
+    }
+  }
+  op.error = op.found.empty() ? make_error_code(ResolveError::not_found) : std::error_code();
+  return last(op, op.error ? -EIO : 0, out);
 }
 
 bool SimBackend::attempt_accept(Op& op, Socket& mine, Completion& out) noexcept {
@@ -400,6 +482,8 @@ int SimBackend::read(int fd, std::span<char> room) noexcept {
   const std::size_t size = std::min(room.size(), mine.unread());
   std::memcpy(room.data(), mine.received.data() + mine.read_at, size);
   mine.read_at += size;
+  mine.read_bytes += size;
+  drop_passed(mine);
   if (mine.unread() == 0) {
     mine.received.clear();
     mine.read_at = 0;
@@ -447,7 +531,10 @@ std::int32_t SimBackend::put(Socket& from, std::span<const iovec> pieces) noexce
 }
 
 bool SimBackend::attempt_send(SendOp& op, Socket& mine, Completion& out) noexcept {
+  const Socket* peer = peer_of(mine);
+  const std::uint64_t position = peer == nullptr ? 0 : peer->read_bytes + peer->unread();
   const std::int32_t result = put(mine, op.pieces);
+  if (result > 0 && op.passed_fd >= 0) pass(mine, op.passed_fd, position);
   if (result != -EAGAIN) return last(op, result, out);
   mine.writer = &op;
   return false;

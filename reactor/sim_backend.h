@@ -15,17 +15,21 @@
 
 namespace weir::inline v1 {
 
+// How the simulator finds names; others are ENOTFOUND. Addresses are numeric.
+using SimHosts = std::map<std::string, std::vector<std::string>, std::less<>>;
+
 struct SimOptions {
   std::size_t window_bytes = 256 * 1024;  // received but unread bytes that a socket holds
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
   Instant start{};
+  SimHosts hosts = {{"localhost", {"127.0.0.1", "::1"}}};
 };
 
 // Everything happens in the order in which it was asked for, so the same program gives the same
 // events. The clock moves only when nothing can happen before the next deadline; then it jumps. The
 // network is perfect: nothing is late, cut short or lost. It has TCP with a receive window, FIN,
 // RST and half-open connections, and Unix sockets; connecting to 192.0.2.0/24 (RFC 5737) is never
-// answered. Its fds are numbers of its own.
+// answered. Names come from a host table. Its fds are numbers of its own.
 //
 // Owner thread only, but for wake(). With no deadline and nothing to do, poll() waits for wake().
 class SimBackend final : public Backend {
@@ -41,7 +45,12 @@ class SimBackend final : public Backend {
   Instant now() const noexcept override { return now_; }
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
+  Expected<void> adopt_stream(int fd) noexcept override;
+  Expected<void> adopt_listener(int fd, int backlog) noexcept override;
   Address address(int fd, End end) const noexcept override;
+  Expected<PeerCredentials> peer_credentials(int fd) const noexcept override;
+  std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                        std::vector<int>& descriptors) noexcept override;
   int set(int fd, SocketOption option, int value) noexcept override;
   int get(int fd, SocketFact fact) const noexcept override;
   void shutdown(int fd, Direction direction) noexcept override;
@@ -58,6 +67,8 @@ class SimBackend final : public Backend {
   // Plain non-blocking calls on a simulated fd: bytes moved, 0 at the end, -EAGAIN, -ECONNRESET.
   int read(int fd, std::span<char> room) noexcept;
   int write(int fd, std::string_view bytes) noexcept;
+  // What host names mean from now on.
+  void set_hosts(SimHosts hosts) { options_.hosts = std::move(hosts); }
   // Sockets and listeners that are open.
   std::size_t open_fds() const noexcept { return sockets_.size(); }
 
@@ -80,7 +91,10 @@ class SimBackend final : public Backend {
   bool attempt_recv(Op& op, Socket& socket, Completion& out) noexcept;
   bool attempt_send(SendOp& op, Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, Socket& socket, Completion& out) noexcept;
+  bool attempt_resolve(ResolveOp& op, Completion& out) noexcept;
   std::int32_t put(Socket& from, std::span<const iovec> pieces) noexcept;
+  void pass(Socket& from, int fd, std::uint64_t position);
+  void drop_passed(Socket& socket) noexcept;
   void reset_peer(Socket& socket) noexcept;
   bool last(Op& op, std::int32_t result, Completion& out) noexcept;
 

@@ -164,8 +164,9 @@ void UringBackend::arm_wake() noexcept {
 }
 
 void UringBackend::submit(Op& op) noexcept {
-  WEIR_ASSERT(op.idle() && op.fd >= 0);
+  WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
+  if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
   ++fds_[op.fd].operations;
   if (ring_.ring == nullptr) return finish(op, -ECANCELED);
   if (op.kind == OpKind::send) {
@@ -211,6 +212,7 @@ void UringBackend::arm(Op& op) noexcept {
     case OpKind::recv: arm_recv(op, sqe, request.role); break;
     case OpKind::send: prepare_send(static_cast<SendOp&>(op), sqe, request); break;
     case OpKind::poll: prepare_poll(static_cast<PollOp&>(op), sqe); break;
+    case OpKind::resolve: break;  // has no fd, see submit()
   }
   io_uring_sqe_set_data64(sqe, user_data);
 }
@@ -226,22 +228,20 @@ void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
   sqe->buf_group = BufferRing::kGroup;
 }
 
-// MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd.
+// MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd. A
+// descriptor goes with the first part only: the rest is submitted again without it.
 void UringBackend::prepare_send(SendOp& op, io_uring_sqe* sqe, Request& request) noexcept {
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0);
   std::size_t bytes = 0;
   for (const iovec& piece : op.pieces) bytes += piece.iov_len;
   request.send_bytes = static_cast<std::uint32_t>(bytes);
   fds_[op.fd].send_in_ring = true;
-  if (op.pieces.size() == 1) {
-    io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, kFlags);
+  if (op.pieces.size() == 1 && op.passed_fd < 0) {
+    io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags);
     return;
   }
-  static_assert(sizeof(msghdr) <= sizeof(SendOp::scratch));
-  auto* message = ::new (static_cast<void*>(op.scratch)) msghdr{};
-  message->msg_iov = const_cast<iovec*>(op.pieces.data());
-  message->msg_iovlen = op.pieces.size();
-  io_uring_prep_sendmsg(sqe, op.fd, message, kFlags);
+  const auto* message = static_cast<const msghdr*>(posix::message_of(op));
+  io_uring_prep_sendmsg(sqe, op.fd, message, static_cast<unsigned>(flags));
 }
 
 void UringBackend::prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept {
@@ -258,6 +258,7 @@ void UringBackend::prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept {
 void UringBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
+  if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
   op.unlink();
   if (op.slot == kQueuedSlot) return finish(op, -ECANCELED);
   send_cancel(op);
@@ -295,7 +296,7 @@ void UringBackend::flush_sends() noexcept {
 void UringBackend::send_now(SendOp& op) noexcept {
   ++counters_.system_calls;
   ++counters_.inline_sends;
-  const std::int32_t result = posix::send(op.fd, op.pieces);
+  const std::int32_t result = posix::send(op);
   if (result == -EAGAIN) return arm(op);
   finish(op, result);
 }
@@ -319,6 +320,7 @@ void UringBackend::queue_waiting() noexcept {
 }
 
 std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
+  collect_lookups();
   if (!is_ours()) lose_ring();
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
@@ -398,6 +400,7 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     case OpKind::send: return on_send(op, send_bytes, cqe.res, out);
     case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
     case OpKind::connect: return last(op, cqe.res, out);
+    case OpKind::resolve: break;
   }
   return false;
 }

@@ -245,8 +245,9 @@ TEST_P(BackendPollTest, APendingErrorIsGivenOnce) {
 TEST_P(BackendPollTest, OptionsAreTaken) {
   const Ends ends = connected();
   EXPECT_EQ(door().set(ends.a, SocketOption::no_delay, 1), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive, 1), 0);
   EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive_seconds, 60), 0);
-  EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive_seconds, 0), 0);
+  EXPECT_EQ(door().set(ends.a, SocketOption::keep_alive, 0), 0);
   EXPECT_EQ(door().set(ends.a, SocketOption::receive_buffer, 65536), 0);
   EXPECT_EQ(door().set(ends.a, SocketOption::send_buffer, 65536), 0);
 }

@@ -90,7 +90,6 @@ TEST_P(ServerTest, MistakesInArgumentsAreReturned) {
   EXPECT_EQ(refusal({.port = -5}), "ERR_SOCKET_BAD_PORT");
   const std::string missing = refusal({});
   EXPECT_TRUE(missing == "ERR_INVALID_ARG_VALUE" || missing == "ERR_MISSING_ARGS") << missing;
-  EXPECT_EQ(refusal({.port = 0, .host = "not an address"}), "ERR_INVALID_IP_ADDRESS");
   EXPECT_EQ(refusal({.path = "/tmp/" + std::string(120, 'p')}), "EINVAL");
 }
 

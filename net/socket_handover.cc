@@ -1,0 +1,117 @@
+// Connections that come from somebody else or go to somebody else, and descriptors over them.
+#include <cerrno>
+
+#include "weir/net/net_part.h"
+#include "weir/net/socket.h"
+#include "net/socket_state.h"
+
+namespace weir::inline v1::net {
+
+Expected<void> Socket::adopt(int fd) {
+  if (fd < 0) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = std::to_string(fd) + " is no descriptor: it must not be negative"});
+  }
+  if (server_ != nullptr || (state_ != State::fresh && state_ != State::closed)) {
+    return failure({.code = Mistake::already_connected});
+  }
+  if (auto adopted = net_.reactor().backend().adopt_stream(fd); !adopted) return adopted;
+  Channel* channel = Channel::create(net_, fd, false, *this);
+  if (channel == nullptr) return failure({.code = errno_code(ENOMEM), .syscall = "open"});
+  forget_last_connection();
+  channel_ = channel;
+  state_ = State::open;
+  stood_ = true;
+  hold_reactor();
+  learn_addresses();
+  apply_options();
+  if (options_->timeout > Duration::zero()) set_timeout(options_->timeout).value();
+  touch();
+  schedule();
+  return {};
+}
+
+// ---- Detaching: stop writing, send what is queued, stop reading, hand over ----
+
+Expected<void> Socket::detach(Function<void(Socket&, Expected<Detached>)> done) {
+  if (state_ != State::open || detaching_) return failure({.code = Mistake::socket_closed});
+  if (ended_) {
+    return failure({.code = Mistake::write_after_end,
+                    .detail = "a connection whose sending side has ended cannot be handed over"});
+  }
+  own().detached = std::move(done);
+  detaching_ = true;
+  corked_ = 0;
+  schedule();
+  return {};
+}
+
+void Socket::hand_over() {
+  Own& mine = own();
+  if (mine.callbacks != nullptr) mine.callbacks->sent = bytes_written_;
+  mine.detached_fd = channel_->fd();
+  state_ = State::closing;
+  idle_.reset();
+  Pipe::part_all(*this);
+  channel_->close(CloseMode::hand_over);
+}
+
+// False when the socket was destroyed by the callback.
+bool Socket::give_detached() {
+  Own& mine = own();
+  auto done = std::exchange(mine.detached, {});
+  const int fd = std::exchange(mine.detached_fd, -1);
+  Guard guard(*this);
+  if (fd < 0 || mine.error.code) {
+    Error error = mine.error;
+    if (!error.code) error.code = Mistake::stream_destroyed;
+    done(*this, failure(std::move(error)));
+    return guard.alive();
+  }
+  Detached detached{.fd = fd, .unread = {}};
+  if (mine.decoder != nullptr && !mine.decoder->held().empty()) {
+    detached.unread.push_back(Buffer::copy(mine.decoder->held()));
+  }
+  if (held_ != nullptr) {
+    for (Buffer& bytes : *held_) detached.unread.push_back(std::move(bytes));
+    held_.reset();
+  }
+  done(*this, std::move(detached));
+  return guard.alive();
+}
+
+// ---- Unix sockets ----
+
+Expected<PeerCredentials> Socket::peer_credentials() const {
+  if (state_ != State::open) return failure({.code = Mistake::socket_closed});
+  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
+  return net_.reactor().backend().peer_credentials(channel_->fd());
+}
+
+Expected<void> Socket::receive_descriptors() {
+  if (state_ != State::open) return failure({.code = Mistake::socket_closed});
+  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
+  channel_->receive_descriptors();
+  return {};
+}
+
+Expected<Write> Socket::send_descriptor(int fd, std::string_view bytes) {
+  if (state_ != State::open) return failure({.code = Mistake::socket_closed});
+  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
+  if (fd < 0 || bytes.empty()) {
+    return failure({.code = Mistake::bad_argument,
+                    .detail = "a descriptor is passed with at least one byte"});
+  }
+  const Write result = write(bytes);
+  if (result == Write::ok || result == Write::full) channel_->pass_descriptor(fd, bytes.size());
+  return result;
+}
+
+void Socket::on_descriptor_received(int fd) noexcept {
+  const bool heard = (shared_ != nullptr && !shared_->descriptor.empty()) ||
+                     (own_ != nullptr && !own_->events.descriptor.empty());
+  if (!heard) return net_.reactor().backend().close(fd);
+  emit_descriptor(fd);
+}
+
+}  // namespace weir::inline v1::net
