@@ -1,0 +1,232 @@
+// Section 3.3 of the contract: accepting that fails, also in ways that no kernel can be made to show.
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <deque>
+
+#include "tests/pair.h"
+#include "tests/raw_client.h"
+#include "tests/rules.h"
+
+namespace weir::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+int aborted_accepts = 0;  // so many calls of accept4(2) fail before the next one is made
+
+// Passes everything on but accepts, of which the next ones fail with the given codes.
+class FailingAccepts final : public Backend {
+ public:
+  explicit FailingAccepts(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+
+  std::deque<int> codes;            // errno values
+  std::vector<Instant> accepts;     // when each accept was submitted
+  std::size_t watches = 0;          // polls that were submitted
+
+  BackendKind kind() const noexcept override { return inner_->kind(); }
+  void submit(Op& op) noexcept override {
+    watches += op.kind == OpKind::poll ? 1U : 0U;
+    if (op.kind == OpKind::accept) accepts.push_back(now());
+    if (op.kind != OpKind::accept || codes.empty()) return inner_->submit(op);
+    op.state = OpState::submitted;
+    failed_.push_back(&op);
+  }
+  void cancel(Op& op) noexcept override {
+    if (std::ranges::find(failed_, &op) == failed_.end()) inner_->cancel(op);
+  }
+  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
+    if (failed_.empty()) return inner_->poll(until, batch);
+    batch[0] = {.op = failed_.front(), .result = -codes.front(), .more = false};
+    failed_.pop_front();
+    codes.pop_front();
+    return 1;
+  }
+  void wake() noexcept override { inner_->wake(); }
+  Instant now() const noexcept override { return inner_->now(); }
+  Expected<int> open(const Address& peer, const Address& local) noexcept override {
+    return inner_->open(peer, local);
+  }
+  Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override {
+    return inner_->listen(at, options);
+  }
+  Expected<void> adopt_stream(int fd) noexcept override { return inner_->adopt_stream(fd); }
+  Expected<void> adopt_listener(int fd, int backlog) noexcept override {
+    return inner_->adopt_listener(fd, backlog);
+  }
+  Address address(int fd, End end) const noexcept override { return inner_->address(fd, end); }
+  Expected<PeerCredentials> peer_credentials(int fd) const noexcept override {
+    return inner_->peer_credentials(fd);
+  }
+  std::int32_t receive_with_descriptors(int fd, std::span<char> room,
+                                        std::vector<int>& descriptors) noexcept override {
+    return inner_->receive_with_descriptors(fd, room, descriptors);
+  }
+  int set(int fd, SocketOption option, int value) noexcept override {
+    return inner_->set(fd, option, value);
+  }
+  int get(int fd, SocketFact fact) const noexcept override { return inner_->get(fd, fact); }
+  void shutdown(int fd, Direction direction) noexcept override { inner_->shutdown(fd, direction); }
+  void remove_path(const std::string& path) noexcept override { inner_->remove_path(path); }
+  void release(int fd) noexcept override { inner_->release(fd); }
+  void close(int fd) noexcept override { inner_->close(fd); }
+  int event_fd() noexcept override { return inner_->event_fd(); }
+  void prepare(Instant until) noexcept override { inner_->prepare(until); }
+  std::size_t live_chunks() const noexcept override { return inner_->live_chunks(); }
+  bool memory_in_demand() const noexcept override { return inner_->memory_in_demand(); }
+
+ private:
+  std::unique_ptr<Backend> inner_;
+  std::deque<Op*> failed_;
+};
+
+class ContractAcceptErrorTest : public BackendTest {
+ protected:
+  void SetUp() override {
+    BackendTest::SetUp();
+    if (IsSkipped()) return;
+    auto wrapped = std::make_unique<FailingAccepts>(make_backend());
+    backend_ = wrapped.get();
+    reactor_ = std::make_unique<Reactor>(std::move(wrapped));
+    server_ = std::make_unique<Server>(*reactor_);
+    server_->on_connection([this](Socket&) { ++accepted_; });
+    server_->on_server_error([this](Server&, const Error& error) { errors_.push_back(error); });
+    client_ = std::make_unique<Socket>(*reactor_);
+  }
+  void TearDown() override {
+    client_.reset();
+    server_.reset();
+    reactor_.reset();
+  }
+
+  bool run_until(const std::function<bool()>& done) {
+    const Instant end = reactor_->now() + kPatience;
+    while (!done()) {
+      if (reactor_->now() >= end) return false;
+      reactor_->run_once(end);
+    }
+    return true;
+  }
+
+  // Listens with these failures ahead, and connects.
+  void begin(std::initializer_list<int> codes) {
+    backend_->codes = codes;
+    const auto bound = server_->listen({.port = 0, .host = "127.0.0.1"});
+    ASSERT_TRUE(bound.has_value());
+    to_ = {.host = "127.0.0.1", .port = bound->port()};
+    ASSERT_TRUE(client_->connect(to_).has_value());
+  }
+
+  std::unique_ptr<Reactor> reactor_;
+  FailingAccepts* backend_ = nullptr;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Socket> client_;
+  net::ConnectOptions to_;
+  int accepted_ = 0;
+  std::vector<Error> errors_;
+};
+
+TEST_P(ContractAcceptErrorTest, ItIsTheServersErrorAndListeningGoesOn) {
+  RULES("3.3.3.1 3.3.3.2");
+  begin({EPERM});
+  ASSERT_TRUE(run_until([&] { return !errors_.empty() && accepted_ == 1; }));
+  ASSERT_EQ(errors_.size(), 1U);
+  EXPECT_EQ(errors_[0].code, errno_code(EPERM));
+  EXPECT_STREQ(errors_[0].syscall, "accept");
+  EXPECT_TRUE(server_->listening());
+}
+
+TEST_P(ContractAcceptErrorTest, WithoutDescriptorsItRestsAndTellsABurstOnce) {
+  RULES("3.3.2.3 3.3.2.4 3.3.3.1 3.3.3.2");
+  begin({ENFILE, EMFILE, ENFILE});
+  ASSERT_TRUE(run_until([&] { return accepted_ == 1; }));
+  ASSERT_EQ(errors_.size(), 1U) << "once a burst";
+  EXPECT_TRUE(errors_[0].code == errno_code(ENFILE) || errors_[0].code == errno_code(EMFILE));
+  EXPECT_STREQ(errors_[0].syscall, "accept");
+  ASSERT_GE(backend_->accepts.size(), 4U);
+  for (std::size_t i = 1; i < 4; ++i) {
+    EXPECT_GE(backend_->accepts[i] - backend_->accepts[i - 1], 99ms) << "a rest too short";
+  }
+  EXPECT_GE(backend_->watches, 3U) << "it did not wait for a client after the rest";
+}
+
+TEST_P(ContractAcceptErrorTest, WithoutAClientItWaitsWithoutAnError) {
+  RULES("3.3.2.3 3.3.2.4");
+  backend_->codes = {EMFILE};
+  const auto bound = server_->listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_TRUE(bound.has_value());
+  // Two rests: after the first one nothing is tried before a client comes.
+  bool over = false;
+  Timer end = reactor_->after(220ms, [&] { over = true; });
+  const std::uint64_t turns = reactor_->counters().turns;
+  ASSERT_TRUE(run_until([&] { return over; }));
+  EXPECT_LT(reactor_->counters().turns - turns, 20U) << "it spins";
+  EXPECT_EQ(backend_->accepts.size(), 1U);
+  EXPECT_TRUE(errors_.empty());
+  ASSERT_TRUE(client_->connect({.host = "127.0.0.1", .port = bound->port()}).has_value());
+  ASSERT_TRUE(run_until([&] { return accepted_ == 1; }));
+}
+
+WEIR_ON_ALL_BACKENDS(ContractAcceptErrorTest);
+
+// Connections that are gone before they are accepted ----------------------------------------------
+
+class ContractAcceptAbortedTest : public PairTest {
+ protected:
+  void SetUp() override {
+    PairTest::SetUp();
+    if (IsSkipped()) return;
+    listen();
+    server_->on_server_error([this](Server&, const Error&) { ++errors_; });
+  }
+
+  int errors_ = 0;
+};
+
+TEST_P(ContractAcceptAbortedTest, AResetBeforeAcceptIsNoErrorOfTheServer) {
+  RULES("3.3.2.5");
+  for (int i = 0; i < 5; ++i) {
+    RawClient gone(static_cast<std::uint16_t>(to_.port));
+    ASSERT_TRUE(gone.connected());
+    gone.reset();
+  }
+  ASSERT_TRUE(client().connect(to_).has_value());
+  client().write("I am still here");
+  ASSERT_TRUE(run_until([&] { return peer_record_.bytes == "I am still here"; }));
+  ASSERT_TRUE(run_until([&] { return server_->connections() == 1; }));
+  EXPECT_EQ(errors_, 0);
+  EXPECT_TRUE(unhandled_.empty());
+}
+
+WEIR_ON_KERNEL_BACKENDS(ContractAcceptAbortedTest);
+
+// On the backend whose accept(2) is our own.
+using ContractAcceptAbortedCallTest = ContractAcceptAbortedTest;
+
+TEST_P(ContractAcceptAbortedCallTest, ECONNABORTEDIsPassedOver) {
+  RULES("3.3.2.5");
+  const Instant start = reactor().now();
+  aborted_accepts = 3;
+  ASSERT_TRUE(client().connect(to_).has_value());
+  ASSERT_TRUE(run_until([&] { return peer_ != nullptr; }));
+  EXPECT_EQ(aborted_accepts, 0);
+  EXPECT_LT(reactor().now() - start, weir::limits::kAcceptBackoff) << "a rest for nothing";
+  EXPECT_EQ(errors_, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ContractAcceptAbortedCallTest,
+                         testing::Values(kernel_backends().front()), case_name);
+
+}  // namespace
+}  // namespace weir::test
+
+// In the place of the C library's.
+extern "C" int accept4(int fd, sockaddr* peer, socklen_t* size, int flags) {
+  if (weir::test::aborted_accepts > 0) {
+    --weir::test::aborted_accepts;
+    errno = ECONNABORTED;
+    return -1;
+  }
+  return static_cast<int>(syscall(SYS_accept4, fd, peer, size, flags));
+}

@@ -1,0 +1,493 @@
+// The idle timeout: exact times on the simulator's clock, and that kernels agree.
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <optional>
+
+#include "tests/pair.h"
+#include "tests/rules.h"
+
+namespace weir::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// RFC 5737: the simulator never answers there.
+constexpr const char* kSilent = "192.0.2.1";
+
+// Answers when the test says so.
+class SlowResolver final : public net::Resolver {
+ public:
+  void resolve(std::string_view, Family, net::ResolveReply reply) override {
+    reply_.emplace(std::move(reply));
+  }
+  void answer(const char* address) {
+    reply_->found({Address::parse_ip(address, 0)->ip()});
+    reply_.reset();
+  }
+  void drop() { reply_.reset(); }
+
+ private:
+  std::optional<net::ResolveReply> reply_;
+};
+
+class IdleTest : public PairTest {
+ protected:
+  using Times = std::vector<long>;
+
+  // From now on the milliseconds at which `socket` has a 'timeout' go to `times_`.
+  void time(Socket& socket) {
+    begin_ = reactor().now();
+    socket.on_timeout([this](Socket&) { times_.push_back(elapsed()); });
+  }
+  long elapsed() {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(reactor().now() - begin_).count();
+  }
+  void run_to(long milliseconds) {
+    run_for(begin_ + std::chrono::milliseconds(milliseconds) - reactor().now());
+  }
+  // A connection whose client has a timeout of 50 ms and an empty queue.
+  void join_with_timeout(const PairOptions& options = {}) {
+    join(options);
+    time(client());
+    ASSERT_TRUE(client().set_timeout(50ms).has_value());
+  }
+  // The receive window of a peer that does not read, and no byte more.
+  void fill_the_window() {
+    client().write(std::string(SimOptions{}.window_bytes, 'w'));
+    ASSERT_TRUE(run_until([&] { return client().writable_length() == 0; }));
+  }
+
+  Instant begin_;
+  Times times_;
+};
+
+// ---- On every backend, in real time ----
+
+TEST_P(IdleTest, ItIsANoticeThatComesAfterTheTimeAndNeverEarly) {
+  RULES("2.6.1.1 2.6.1.5 2.6.1.7 2.6.2.1 2.6.5.2");
+  NODE_TEST("socket-timeout pummel/test-net-timeout");
+  join();
+  int called = 0;
+  time(client());
+  ASSERT_TRUE(client().set_timeout(20ms, [&](Socket& socket) {
+    EXPECT_EQ(&socket, &client());
+    ++called;
+  }));
+  EXPECT_EQ(client().timeout(), 20ms);
+  ASSERT_TRUE(run_until([&] { return !times_.empty(); }));
+  EXPECT_GE(times_[0], 20);
+  EXPECT_EQ(called, 1);
+  EXPECT_EQ(client().ready_state(), net::ReadyState::open);
+  client().write("still open");
+  ASSERT_TRUE(run_until([&] { return times_.size() == 2; }));
+  EXPECT_EQ(peer_record_.bytes, "still open");
+  EXPECT_GE(times_[1], 40);
+  EXPECT_EQ(called, 1) << "the callback is for once";
+  client().end();
+  expect_all_gone();
+  EXPECT_FALSE(client_record_.closed_with);
+}
+
+TEST_P(IdleTest, WritingInsideTimeoutArmsItAgain) {
+  RULES("2.6.2.1 2.6.5.2");
+  NODE_TEST("can-reset-timeout");
+  listen();
+  client().on_data([](Socket& socket, Buffer) { socket.end(); });
+  server_->on_connection([](Socket& socket) { static_cast<void>(socket.set_timeout(10ms)); });
+  server_->on_timeout([](Socket& socket) { socket.write("WHAT."); }, net::Times::once);
+  ASSERT_TRUE(client().connect(to_).has_value());
+  expect_all_gone();
+  EXPECT_EQ(client_record_.bytes, "WHAT.");
+  EXPECT_EQ(peer_record_.count("timeout"), 1);
+}
+
+TEST_P(IdleTest, TheTimerDoesNotKeepRunGoing) {
+  RULES("2.6.1.6");
+  NODE_TEST("socket-timeout-unref");
+  listen();
+  server_->unref();
+  server_->on_connection([this](Socket& socket) {
+    static_cast<void>(socket.set_timeout(2h));
+    socket.unref();
+  });
+  client().unref();
+  ASSERT_TRUE(client().set_timeout(1h).has_value());
+  ASSERT_TRUE(client().connect(to_).has_value());
+  ASSERT_TRUE(run_until([&] { return peer_ != nullptr && client_record_.has("ready"); }));
+  const Instant begin = reactor().now();
+  EXPECT_TRUE(run_returns());
+  EXPECT_LT(reactor().now() - begin, 10s);
+  Socket idle(reactor());
+  ASSERT_TRUE(idle.set_timeout(1h).has_value());
+  EXPECT_TRUE(run_returns());
+  EXPECT_FALSE(client_record_.has("timeout") || peer_record_.has("timeout"));
+}
+
+WEIR_ON_ALL_BACKENDS(IdleTest);
+
+// ---- Probes are the kernel's, and take a second at least ----
+
+class ProbeTest : public PairTest {};
+
+TEST_P(ProbeTest, KeepAliveProbesAreNoActivity) {
+  RULES("2.6.3.10");
+  join();
+  Socket control(reactor());
+  ASSERT_TRUE(control.set_timeout(1400ms).has_value());
+  std::string order;
+  client().on_timeout([&](Socket&) { order += "client "; });
+  control.on_timeout([&](Socket&) { order += "control "; });
+  ASSERT_TRUE(control.connect(to_).has_value());
+  ASSERT_TRUE(run_until([&] { return server_->connections() == 2 && !control.pending(); }));
+  client().set_keep_alive(true, 1s);
+  ASSERT_TRUE(client().set_timeout(1300ms).has_value());
+  ASSERT_TRUE(control.set_timeout(1600ms).has_value());
+  std::uint32_t last_answer = 0;
+  client().on_timeout([&](Socket& socket) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    getsockopt(socket.native_handle(), IPPROTO_TCP, TCP_INFO, &info, &size);
+    last_answer = info.tcpi_last_ack_recv;
+  });
+  ASSERT_TRUE(run_until([&] { return order.size() > 10; }));
+  EXPECT_EQ(order, "client control ") << "a probe would have delayed it to 2300 ms";
+  EXPECT_LT(last_answer, 1200U) << "no probe was answered: this has shown nothing";
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, ProbeTest,
+                         testing::Values(kernel_backends()[0], kernel_backends()[1]), case_name);
+
+// ---- Exact times ----
+
+class VirtualIdleTest : public IdleTest {
+ protected:
+  SimBackend& network() { return static_cast<SimBackend&>(reactor().backend()); }
+
+  // A socket with a timeout of 50 ms that has started to connect; `times_` count from now.
+  Socket& dial(const net::ConnectOptions& to) {
+    client_ = std::make_unique<Socket>(reactor());
+    record(client(), client_record_);
+    time(client());
+    EXPECT_TRUE(client().set_timeout(50ms).has_value());
+    EXPECT_TRUE(client().connect(to).has_value());
+    return client();
+  }
+
+  // A write that is too large for the window of a peer that does not read; a timeout of 50 ms.
+  void join_and_get_stuck() {
+    join({.peer_reads = false});
+    time(client());
+    ASSERT_TRUE(client().set_timeout(50ms).has_value());
+    client().write(std::string(4 << 20, 'l'));
+  }
+  // Reads from the kernel's side, so that exactly this leaves the window.
+  void peer_takes(std::size_t bytes) {
+    std::vector<char> room(bytes);
+    EXPECT_EQ(network().read(peer().native_handle(), room), std::ssize(room));
+  }
+};
+
+TEST_P(VirtualIdleTest, ThereIsNoneByDefault) {
+  RULES("2.6.1.4 2.6.1.7");
+  join();
+  EXPECT_EQ(client().timeout(), 0ms);
+  EXPECT_EQ(peer().timeout(), 0ms);
+  run_for(10000h);
+  EXPECT_FALSE(client_record_.has("timeout") || peer_record_.has("timeout"));
+  EXPECT_EQ(server_->connections(), 1U);
+}
+
+TEST_P(VirtualIdleTest, ItFiresAtTheMillisecondAndNotAgainByItself) {
+  RULES("2.6.1.1 2.6.5.1 2.6.5.2");
+  join_with_timeout();
+  run_to(180);
+  EXPECT_EQ(times_, Times({50}));
+  client().write("activity");
+  run_to(100000);
+  EXPECT_EQ(times_, Times({50, 230}));
+  peer().write("theirs");
+  run_to(200000);
+  EXPECT_EQ(times_, Times({50, 230, 100050}));
+}
+
+TEST_P(VirtualIdleTest, ZeroTurnsItOffAndForgetsTheCallback) {
+  RULES("2.6.1.2 2.6.1.3 2.6.1.7");
+  NODE_TEST("socket-timeout");
+  join();
+  time(client());
+  int called = 0;
+  ASSERT_TRUE(client().set_timeout(50ms, [&](Socket&) { ++called; }).has_value());
+  run_to(30);
+  ASSERT_TRUE(client().set_timeout(0ms).has_value());
+  EXPECT_EQ(client().timeout(), 0ms);
+  client().write("activity does not arm what is off");
+  run_to(10000);
+  EXPECT_EQ(times_, Times());
+  ASSERT_TRUE(client().set_timeout(50ms).has_value());
+  run_to(20000);
+  EXPECT_EQ(times_, Times({10050})) << "a listener of on_timeout() stays";
+  EXPECT_EQ(called, 0);
+}
+
+TEST_P(VirtualIdleTest, ACallbackRunsOnce) {
+  RULES("2.6.1.5");
+  join();
+  time(client());
+  std::string calls;
+  ASSERT_TRUE(client().set_timeout(50ms, [&](Socket&) { calls += 'a'; }).has_value());
+  ASSERT_TRUE(client().set_timeout(60ms, [&](Socket&) { calls += 'b'; }).has_value());
+  EXPECT_EQ(client().timeout(), 60ms);
+  run_to(100);
+  client().write("activity");
+  run_to(1000);
+  EXPECT_EQ(times_, Times({60, 160}));
+  EXPECT_EQ(calls, "ab") << "both, in the order of registration, for one 'timeout'";
+}
+
+TEST_P(VirtualIdleTest, ANegativeTimeIsRefusedAndChangesNothing) {
+  RULES("2.6.1.7");
+  NODE_TEST("socket-timeout");
+  join_with_timeout();
+  run_to(20);
+  const auto refused = client().set_timeout(-1ms, [](Socket&) { FAIL(); });
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Mistake::out_of_range);
+  EXPECT_EQ(client().timeout(), 50ms);
+  run_to(200);
+  EXPECT_EQ(times_, Times({50}));
+}
+
+TEST_P(VirtualIdleTest, BytesReadRestartIt) {
+  RULES("2.6.3.1");
+  NODE_TEST("pummel/test-net-timeout");
+  join_with_timeout();
+  for (const long at : {30, 60, 105}) {
+    run_to(at);
+    peer().write("x");
+  }
+  run_to(1000);
+  EXPECT_EQ(times_, Times({155}));
+  EXPECT_EQ(client_record_.bytes, "xxx");
+}
+
+TEST_P(VirtualIdleTest, AWriteThatTheKernelTakesRestartsIt) {
+  RULES("2.6.3.2 2.6.3.4");
+  NODE_TEST("pummel/test-net-timeout2");
+  join_with_timeout();
+  for (const long at : {40, 80, 120}) {
+    run_to(at);
+    client().write("x");
+  }
+  run_to(1000);
+  EXPECT_EQ(times_, Times({170}));
+}
+
+TEST_P(VirtualIdleTest, TheStartOfAWriteRestartsItAndQueueingBehindItDoesNot) {
+  RULES("2.6.3.2 2.6.3.3");
+  join({.peer_reads = false});
+  fill_the_window();
+  time(client());
+  ASSERT_TRUE(client().set_timeout(50ms).has_value());
+  run_to(30);
+  client().write("begun, and stuck");
+  run_to(60);
+  EXPECT_EQ(client().writable_length(), 16U);
+  client().write("queued behind");
+  run_to(1000);
+  EXPECT_EQ(times_, Times({80}));
+}
+
+TEST_P(VirtualIdleTest, TheCompletionOfAWriteRestartsIt) {
+  RULES("2.6.3.4 2.6.5.2");
+  join({.peer_reads = false});
+  fill_the_window();
+  client().write("stuck");
+  run_for(1ms);
+  time(client());
+  ASSERT_TRUE(client().set_timeout(50ms).has_value());
+  run_to(30);
+  peer().resume();
+  run_to(1000);
+  EXPECT_EQ(client().writable_length(), 0U);
+  EXPECT_EQ(times_, Times({80}));
+}
+
+TEST_P(VirtualIdleTest, AtExpiryAWriteThatHasMadeProgressSinceTheLastLookStartsItAgain) {
+  RULES("2.6.4.1");
+  join_and_get_stuck();
+  run_to(100);
+  peer_takes(64 << 10);
+  run_to(10000);
+  // Activity at 100 lets it expire at 150, when the queue is shorter than at the look at 50.
+  EXPECT_EQ(times_, Times({50, 200}));
+}
+
+TEST_P(VirtualIdleTest, AWriteThatMakesProgressKeepsItAway) {
+  RULES("2.6.3.4 2.6.4.1");
+  NODE_TEST("keep-alive-large-write");
+  join_and_get_stuck();
+  // The peer takes a little every 40 ms, for much longer than the timeout.
+  for (long at = 80; at <= 800; at += 40) {
+    run_to(at);
+    peer_takes(64 << 10);
+  }
+  run_to(840);
+  EXPECT_EQ(times_, Times({50}));
+  EXPECT_GT(client().writable_length(), 0U) << "the write is still in progress";
+  run_to(10000);
+  EXPECT_EQ(times_, Times({50, 900})) << "expiry at 850, and then it has come to a halt";
+}
+
+TEST_P(VirtualIdleTest, AConnectionMadeRestartsIt) {
+  RULES("2.6.3.5");
+  // The backlog is full until somebody accepts.
+  const auto at = Address::parse_ip("127.0.0.1", 9000);
+  const auto fd = network().listen(*at, {.backlog = 1});
+  ASSERT_TRUE(fd.has_value());
+  std::vector<std::unique_ptr<Socket>> others;
+  for (int i = 0; i < 4; ++i) {
+    others.push_back(std::make_unique<Socket>(reactor()));
+    ASSERT_TRUE(others.back()->connect({.host = "127.0.0.1", .port = 9000}).has_value());
+  }
+  run_for(1ms);
+  dial({.host = "127.0.0.1", .port = 9000});
+  run_to(30);
+  ASSERT_TRUE(client().connecting());
+  Server server(reactor());
+  ASSERT_TRUE(server.listen({.fd = *fd}).has_value());
+  run_to(1000);
+  EXPECT_EQ(client_record_.order(), "connect ready timeout");
+  EXPECT_EQ(times_, Times({80}));
+}
+
+TEST_P(VirtualIdleTest, ALookupDoneRestartsIt) {
+  RULES("2.6.3.6 2.6.6.1");
+  SlowResolver resolver;
+  dial({.host = "slow.test", .port = 80, .resolver = &resolver});
+  run_to(30);
+  resolver.answer(kSilent);
+  run_to(1000);
+  EXPECT_EQ(times_, Times({80}));
+  EXPECT_TRUE(client().connecting());
+}
+
+TEST_P(VirtualIdleTest, ItFiresDuringALookup) {
+  RULES("2.6.6.1");
+  SlowResolver resolver;
+  dial({.host = "slow.test", .port = 80, .resolver = &resolver});
+  run_to(1000);
+  EXPECT_EQ(times_, Times({50}));
+  EXPECT_TRUE(client().connecting()) << client_record_.error();
+  client().destroy();
+  run_to(2000);
+  EXPECT_EQ(client_record_.order(), "timeout close");
+  resolver.drop();
+}
+
+TEST_P(VirtualIdleTest, SetTimeoutRestartsIt) {
+  RULES("2.6.3.7");
+  join_with_timeout();
+  run_to(40);
+  ASSERT_TRUE(client().set_timeout(50ms).has_value());
+  run_to(80);
+  ASSERT_TRUE(client().set_timeout(20ms).has_value());
+  run_to(90);
+  ASSERT_TRUE(client().set_timeout(300ms).has_value());
+  run_to(1000);
+  EXPECT_EQ(times_, Times({390}));
+}
+
+TEST_P(VirtualIdleTest, ConnectRestartsItAndItRunsWhileConnecting) {
+  RULES("2.6.3.8 2.6.6.1 2.6.2.1");
+  Socket socket(reactor());
+  Record seen;
+  record(socket, seen);
+  time(socket);
+  ASSERT_TRUE(socket.set_timeout(50ms).has_value());
+  run_to(30);
+  ASSERT_TRUE(socket.connect({.host = kSilent, .port = 80}).has_value());
+  run_to(1000);
+  EXPECT_EQ(times_, Times({80}));
+  EXPECT_TRUE(socket.connecting()) << "only a notice";
+  EXPECT_EQ(seen.order(), "timeout");
+}
+
+TEST_P(VirtualIdleTest, ASocketThatNeverConnectsHasOneToo) {
+  RULES("2.6.1.1");
+  NODE_TEST("timeout-no-handle");
+  Socket socket(reactor());
+  Record seen;
+  record(socket, seen);
+  time(socket);
+  ASSERT_TRUE(socket.set_timeout(50ms).has_value());
+  run_to(1000);
+  EXPECT_EQ(times_, Times({50}));
+  EXPECT_EQ(socket.native_handle(), -1);
+  EXPECT_EQ(seen.order(), "timeout");
+}
+
+TEST_P(VirtualIdleTest, ReadingModesOptionsAndListenersAreNoActivity) {
+  RULES("2.6.3.9 2.6.3.11");
+  join_with_timeout();
+  const net::ListenerId extra = client().on_data([](Socket&, Buffer) {});
+  const std::vector<std::function<void()>> calls = {
+      [&] { client().pause(); },
+      [&] { client().resume(); },
+      [&] { client().set_encoding(net::Encoding::utf8); },
+      [&] { client().off(extra); },
+      [&] { client().on_data([](Socket&, Buffer) {}); },
+      [&] { client().on_timeout([](Socket&) {}); },
+      [&] { client().cork(); },
+      [&] { client().write("queued, not begun"); },
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    run_to(static_cast<long>(5 * i + 5));
+    calls[i]();
+  }
+  run_to(1000);
+  EXPECT_EQ(times_, Times({50}));
+}
+
+TEST_P(VirtualIdleTest, DestroyClearsItAndSetTimeoutDoesNothingThen) {
+  RULES("2.6.6.2 2.6.6.3");
+  join();
+  time(client());
+  bool called = false;
+  ASSERT_TRUE(client().set_timeout(50ms, [&](Socket&) { called = true; }).has_value());
+  run_to(49);
+  client().destroy();
+  EXPECT_TRUE(client().set_timeout(10ms, [&](Socket&) { called = true; }).has_value());
+  run_to(1000);
+  EXPECT_TRUE(client().set_timeout(20ms, [&](Socket&) { called = true; }).has_value());
+  run_to(2000);
+  EXPECT_EQ(times_, Times());
+  EXPECT_FALSE(called);
+  EXPECT_EQ(client_record_.order(), "connect ready close");
+}
+
+TEST_P(VirtualIdleTest, TheValueLastSetIsKnownAfterDestroyToo) {
+  RULES("2.6.1.7 2.6.6.3");
+  join_with_timeout();
+  client().destroy();
+  EXPECT_TRUE(client().set_timeout(10ms).has_value());
+  EXPECT_EQ(client().timeout(), 50ms);
+}
+
+TEST_P(VirtualIdleTest, DestroyClearsItWhileConnecting) {
+  RULES("2.6.6.2");
+  dial({.host = kSilent, .port = 80});
+  run_to(20);
+  client().destroy();
+  run_to(1000);
+  EXPECT_EQ(times_, Times());
+  EXPECT_EQ(client_record_.order(), "close");
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, VirtualIdleTest, testing::Values(all_backends().back()),
+                         case_name);
+
+}  // namespace
+}  // namespace weir::test
