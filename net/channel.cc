@@ -140,6 +140,8 @@ void Channel::receive_messages() noexcept {
 void Channel::receive_descriptors() {
   if (descriptors_ == nullptr) descriptors_ = std::make_unique<PassedDescriptors>();
   descriptors_->receives = true;
+  // A receive that is armed already is armed anew, as a poll.
+  if (current_ == Input::receive && !input_.idle()) net_.reactor().backend().cancel(input_);
 }
 
 void Channel::hangup_seen(Events events) noexcept {

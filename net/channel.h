@@ -107,7 +107,7 @@ class Channel final : public Resident {
   }
   bool sending() const noexcept { return output_ != nullptr && !output_->op.idle(); }
 
-  // Receives with recvmsg(2), to get descriptors. Before the first receive.
+  // Receives with recvmsg(2) from now on, to get descriptors.
   void receive_descriptors();
   // The fd goes with the first of the last `size` bytes that were queued, and is closed then; or
   // with the channel.

@@ -3,6 +3,7 @@
 
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "weir/reactor/address.h"
@@ -17,7 +18,7 @@ class Lookup;
 // EAI_FAIL, so nothing hangs. Move-only; the reactor's thread; must not outlive the reactor.
 class ResolveReply {
  public:
-  ResolveReply(ResolveReply&&) noexcept = default;
+  ResolveReply(ResolveReply&& other) noexcept : lookup_(std::exchange(other.lookup_, {})) {}
   ResolveReply& operator=(ResolveReply&& other) noexcept;
   ~ResolveReply();
 

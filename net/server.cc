@@ -108,6 +108,9 @@ Expected<int> Server::bind(const ListenAt& at, Address& address) {
   }
   if (!at.path.empty()) {
     const bool abstract = at.abstract || at.path.front() == '\0';
+    if (!abstract && at.path.find('\0') != std::string::npos) {
+      return mistake(Mistake::bad_argument, "a path must not contain a NUL byte");
+    }
     if (abstract && (at.readable_all || at.writable_all)) {
       return mistake(Mistake::bad_argument, "an abstract name has no file, and so no permissions");
     }
@@ -146,16 +149,19 @@ Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> onc
   Address address;
   auto fd = bind(at, address);
   if (!fd) return failure(fd.error());
+  if (*fd < 0) {
+    pending_->lookup = Lookup::start(net_, at.host, Family::none, nullptr, *this);
+    if (pending_->lookup == nullptr) {
+      return failure({.code = ResolveError::no_memory, .syscall = "getaddrinfo", .host = at.host});
+    }
+    pending_->at = at;
+  }
   if (once_listening) {
     pending_->once_listening = on_listening(std::move(once_listening), Times::once);
   }
   closing_ = false;
   pending_->stop.reset();
-  if (*fd >= 0) {
-    start_listening(*fd, address, at.fd < 0);
-  } else {
-    look_up(at);
-  }
+  if (*fd >= 0) start_listening(*fd, address, at.fd < 0);
   hold_reactor();
   if (at.stop.stop_possible()) pending_->stop.emplace(at.stop, Pending::Stop{this});
   return address_;
@@ -179,12 +185,6 @@ void Server::start_listening(int fd, Address address, bool created) {
 }
 
 // ---- A host name ----
-
-void Server::look_up(const ListenAt& at) {
-  pending_->at = at;
-  pending_->lookup = Lookup::start(net_, at.host, Family::none, nullptr, *this);
-  if (pending_->lookup == nullptr) on_looked_up(ResolveError::no_memory, {});
-}
 
 void Server::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept {
   pending_->lookup = nullptr;

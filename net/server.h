@@ -124,7 +124,6 @@ class Server final : public SocketListeners<Server>,
   Expected<int> bind_everywhere(std::uint16_t port, const ListenOptions& options,
                                 Address& address);
   void start_listening(int fd, Address address, bool created);
-  void look_up(const ListenAt& at);
   void forget_listening() noexcept;
   bool refuse(int fd);
   void hold_reactor() noexcept;

@@ -318,7 +318,13 @@ void Socket::on_over_budget(bool must_close) noexcept {
 void Socket::note_error(std::error_code code, const char* syscall, const Address& address) {
   Own& mine = own();
   if (mine.error.code) return;
-  mine.error = {.code = code, .syscall = syscall, .address = address, .local = {}};
+  const bool system = *syscall != '\0';
+  mine.error = {.code = code,
+                .syscall = syscall,
+                .address = address,
+                .detail = {},
+                .host = {},
+                .local = system ? local_address() : Address()};
 }
 
 CloseMode Socket::destroy_mode() const noexcept {
@@ -333,7 +339,7 @@ void Socket::begin_close(CloseMode mode) {
     own_->callbacks->sent = bytes_written_ - writable_length();
   }
   state_ = State::closing;
-  idle_.reset();
+  stop_idle_timer();
   held_.reset();
   drop_dialing();
   Pipe::part_all(*this);
@@ -356,9 +362,6 @@ void Socket::finish_close() {
   if (!emit_error()) return;
   state_ = State::closed;
   let_reactor_go();
-  if (own_ != nullptr) {
-    own_->events.connect.remove(std::exchange(own_->once_connected, ListenerId::none));
-  }
   if (server_ != nullptr) server_->uncount();
   if (!emit_close()) return;
   retire();

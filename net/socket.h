@@ -116,6 +116,7 @@ class Socket final : public SocketListeners<Socket>,
   // connection made, a name looked up. Zero: off, and without the listeners that were given here.
   // Does not keep run() going. ERR_OUT_OF_RANGE when negative.
   Expected<void> set_timeout(Duration timeout, Function<void(Socket&)> once_timed_out = {});
+  // What was set last; until the socket connects again.
   Duration timeout() const noexcept;
   // Remembered when there is no connection yet. Without effect on Unix sockets.
   void set_no_delay(bool on = true);
@@ -233,6 +234,7 @@ class Socket final : public SocketListeners<Socket>,
   Expected<void> connect_to_text(std::string_view port_or_path, std::string_view host);
   void forget_last_connection();
   void drop_dialing() noexcept;
+  void start_lookup();
   void dial();
   bool attempt(const Address& candidate);
   void attempt_failed(Error error);
@@ -249,6 +251,7 @@ class Socket final : public SocketListeners<Socket>,
   }
   void update_input();
   void touch() noexcept;
+  void stop_idle_timer() noexcept;
   void hold_reactor() noexcept;
   void let_reactor_go() noexcept;
   void learn_addresses();

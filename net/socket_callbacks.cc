@@ -45,7 +45,7 @@ Write Socket::remember(Write result, bool was_writable, std::error_code if_close
 
 void Socket::end(WriteDone done) {
   call_at_end(std::move(done));
-  if (ended_ || (state_ != State::open && state_ != State::connecting)) return;
+  if (ended_ || destroyed()) return;
   ended_ = true;
   corked_ = 0;
   schedule();

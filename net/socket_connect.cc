@@ -44,6 +44,9 @@ Expected<void> Socket::check_connect(const ConnectOptions& options, Address& tar
     return failure({.code = Mistake::already_connected});
   }
   if (!options.path.empty()) {
+    if (options.path.find('\0', 1) != std::string::npos && options.path.front() != '\0') {
+      return mistake(Mistake::bad_argument, "a path must not contain a NUL byte");
+    }
     target = Address::unix_path(options.abstract ? std::string(1, '\0') + options.path
                                                  : options.path);
     return {};
@@ -81,11 +84,12 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
   Address target;
   Address local;
   if (auto checked = check_connect(options, target, local); !checked) return checked;
+  if (state_ == State::closed) idle_.reset();
   forget_last_connection();
   Own& mine = own();
   state_ = State::connecting;
   hold_reactor();
-  if (once_connected) mine.once_connected = on_connect(std::move(once_connected), Times::once);
+  if (once_connected) on_connect(std::move(once_connected), Times::once);
   mine.dialing = std::make_unique<Dialing>(*this);
   Dialing& dialing = *mine.dialing;
   dialing.options = std::move(options);
@@ -100,23 +104,34 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
     begin_close(CloseMode::finish);
     return {};
   }
-  if (target.family() != Family::none) {
-    dialing.candidates.push_back(target);
-    dialing.attempt_due = true;
-    schedule();
-  } else {
-    dialing.lookup = Lookup::start(net_, dialing.options.host, dialing.options.family,
-                                   dialing.options.resolver, *this);
-    if (dialing.lookup == nullptr) destroy(errno_code(ENOMEM));
-  }
   if (dialing.options.timeout > Duration::zero()) {
     Reactor& reactor = net_.reactor();
     reactor.wheel().insert(dialing.all, later(reactor.now(), dialing.options.timeout));
   }
-  if (dialing.options.stop.stop_possible()) {
-    mine.stop.emplace(dialing.options.stop, Own::Abort{this});
+  const std::stop_token stop = dialing.options.stop;
+  if (stop.stop_possible()) mine.stop.emplace(stop, Own::Abort{this});
+  if (state_ != State::connecting) return {};
+  if (target.family() == Family::none) {
+    start_lookup();
+  } else {
+    dialing.candidates.push_back(target);
+    dialing.attempt_due = true;
+    schedule();
   }
   return {};
+}
+
+// A user's resolver may do anything meanwhile, to this socket too.
+void Socket::start_lookup() {
+  const Dialing& dialing = *own().dialing;
+  Guard guard(*this);
+  Lookup* lookup = Lookup::start(net_, dialing.options.host, dialing.options.family,
+                                 dialing.options.resolver, *this);
+  const bool wanted = guard.alive() && state_ == State::connecting;
+  if (!wanted && lookup != nullptr) lookup->abandon();
+  if (!wanted) return;
+  own().dialing->lookup = lookup;
+  if (lookup == nullptr) destroy(errno_code(ENOMEM));
 }
 
 void Socket::forget_last_connection() {
@@ -201,6 +216,7 @@ bool Socket::attempt(const Address& candidate) {
   }
   if (!fd) {
     Guard guard(*this);
+    fd.error().local = dialing.local;
     attempt_failed(fd.error());
     return guard.alive();
   }

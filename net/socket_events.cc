@@ -118,8 +118,9 @@ bool Socket::emit_close() {
 // ---- Idle timeout ----
 
 Expected<void> Socket::set_timeout(Duration timeout, Function<void(Socket&)> once_timed_out) {
-  if (timeout < Duration::zero()) {
-    return failure({.code = Mistake::out_of_range, .detail = "a timeout must not be negative"});
+  if (timeout < Duration::zero() || timeout == Duration::max()) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = "a timeout must be neither negative nor endless: 0 is none"});
   }
   if (destroyed()) return {};
   idle_.reset();
@@ -143,23 +144,28 @@ Duration Socket::timeout() const noexcept {
 }
 
 void Socket::touch() noexcept {
-  if (idle_ == nullptr) return;
+  if (idle_ == nullptr || destroyed()) return;
   Reactor& reactor = net_.reactor();
   idle_->last_activity = reactor.now();
   if (!idle_->armed()) reactor.wheel().insert(*idle_, later(reactor.now(), idle_->timeout));
+}
+
+// Its value is kept, for timeout().
+void Socket::stop_idle_timer() noexcept {
+  if (idle_ != nullptr) net_.reactor().wheel().cancel(*idle_);
 }
 
 void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
   auto& timer = static_cast<IdleTimer&>(node);
   Socket& socket = timer.socket;
   Reactor& reactor = socket.net_.reactor();
+  const Instant due = later(timer.last_activity, timer.timeout);
+  if (due > reactor.now()) return reactor.wheel().insert(timer, due);
+  // A write that is getting somewhere is activity, too.
   const std::size_t queued = socket.writable_length();
   const bool sending = socket.channel_ != nullptr && socket.channel_->sending();
-  const bool progress = sending && queued < std::exchange(timer.queued_seen, queued);
-  const Instant due = later(timer.last_activity, timer.timeout);
-  if (progress || due > reactor.now()) {
-    reactor.wheel().insert(timer, progress ? later(reactor.now(), timer.timeout) : due);
-    return;
+  if (sending && queued < std::exchange(timer.queued_seen, queued)) {
+    return reactor.wheel().insert(timer, later(reactor.now(), timer.timeout));
   }
   // Silent from now on, until there is activity again.
   socket.emit(&SocketEvents::timeout);

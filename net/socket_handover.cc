@@ -18,6 +18,7 @@ Expected<void> Socket::adopt(int fd) {
   if (auto adopted = net_.reactor().backend().adopt_stream(fd); !adopted) return adopted;
   Channel* channel = Channel::create(net_, fd, false, *this);
   if (channel == nullptr) return failure({.code = errno_code(ENOMEM), .syscall = "open"});
+  if (state_ == State::closed) idle_.reset();
   forget_last_connection();
   channel_ = channel;
   state_ = State::open;
@@ -51,7 +52,7 @@ void Socket::hand_over() {
   if (mine.callbacks != nullptr) mine.callbacks->sent = bytes_written_;
   mine.detached_fd = channel_->fd();
   state_ = State::closing;
-  idle_.reset();
+  stop_idle_timer();
   Pipe::part_all(*this);
   channel_->close(CloseMode::hand_over);
 }

@@ -60,7 +60,6 @@ struct Socket::Own {
   std::unique_ptr<Dialing> dialing;
   std::vector<Address> attempted;
   std::optional<std::stop_callback<Abort>> stop;
-  ListenerId once_connected = ListenerId::none;
   std::vector<ListenerId> once_timed_out;
   Function<void(Socket&, Expected<Detached>)> detached;
   int detached_fd = -1;

@@ -29,6 +29,7 @@ struct Entry {
   bool out_ready = false;
   bool short_read_empties = false;  // a TCP socket
   bool read_to_the_end = false;
+  bool send_failed = false;  // and has taken the connection's error: a receive sees an end only
   bool starved = false;  // the reader found the pool dry; if it is linked, in starved_
   Events hangup;  // peer_closed, hangup, error as seen so far
 };
@@ -175,6 +176,7 @@ void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
     entry.out_ready = false;
     return;
   }
+  if (result < 0) entry.send_failed = true;
   entry.writer = nullptr;
   finish(op, result);
 }
@@ -325,7 +327,10 @@ bool EpollBackend::attempt_receive(Op& op, Entry& entry, Completion& completion)
     entry.in_ready = false;
     return false;
   }
-  if (result <= 0) return end_reader(op, entry, result, completion);
+  if (result <= 0) {
+    const bool swallowed = result == 0 && entry.send_failed;
+    return end_reader(op, entry, swallowed ? -ECONNRESET : result, completion);
+  }
   const auto size = static_cast<std::size_t>(result);
   completion = {.op = &op,
                 .result = result,
@@ -358,7 +363,8 @@ void EpollBackend::release(int fd) noexcept {
   }
   ++entry.generation;
   entry.registered = entry.in_ready = entry.out_ready = false;
-  entry.short_read_empties = entry.read_to_the_end = entry.starved = false;
+  entry.short_read_empties = entry.read_to_the_end = false;
+  entry.send_failed = entry.starved = false;
   entry.hangup = {};
 }
 

@@ -25,9 +25,9 @@ class Function<Result(Arguments...)> {
 
   template <class Callable>
     requires(!std::is_same_v<std::remove_cvref_t<Callable>, Function> &&
-             std::is_invocable_r_v<Result, std::remove_cvref_t<Callable>&, Arguments...>)
+             std::is_invocable_r_v<Result, std::decay_t<Callable>&, Arguments...>)
   Function(Callable&& callable) {  // NOLINT: implicit, as a lambda argument should be
-    using Stored = std::remove_cvref_t<Callable>;
+    using Stored = std::decay_t<Callable>;
     static_assert(sizeof(Stored) <= kInlineBytes,
                   "the captures exceed 48 bytes: capture less, or wrap the callable in boxed()");
     static_assert(alignof(Stored) <= alignof(void*));

@@ -267,6 +267,11 @@ Expected<void> adopt_stream(int fd) noexcept {
     return failure({.code = Mistake::bad_fd_type});
   }
   if (type != SOCK_STREAM) return failure({.code = Mistake::bad_fd_type});
+  sockaddr_storage peer{};
+  socklen_t peer_size = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &peer_size) != 0) {
+    return failure({.code = Mistake::bad_fd_type, .detail = "the socket is not connected"});
+  }
   make_nonblocking(fd);
   return {};
 }
@@ -277,7 +282,10 @@ Expected<void> adopt_listener(int fd, int backlog) noexcept {
   socklen_t size = sizeof type;
   if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
       ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0) {
-    return failure(error_here("listen", {}));
+    if (errno != EBADF) return failure(error_here("listen", {}));
+    return failure({.code = errno_code(EINVAL),
+                    .syscall = "listen",
+                    .detail = "descriptor " + std::to_string(fd) + " is not open"});
   }
   if (type != SOCK_STREAM) return failure({.code = errno_code(EINVAL), .syscall = "listen"});
   if (listening == 0 && ::listen(fd, backlog) != 0) return failure(error_here("listen", {}));

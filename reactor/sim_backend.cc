@@ -33,6 +33,7 @@ struct SimBackend::Socket {
   // A listener.
   bool listening = false;
   bool ipv6_only = false;
+  bool reuse_port = false;
   int backlog = 0;
   std::deque<int> waiting;  // connected fds that nobody has accepted yet
   Op* starved = nullptr;        // a receive that waits for memory
@@ -123,13 +124,15 @@ Expected<int> SimBackend::listen(const Address& at, const ListenOptions& options
     if (paths_.contains(at.path())) return refuse(EADDRINUSE);
   } else if (at.port() == 0) {
     bound.set_port(free_port());
-  } else if (!options.reuse_port && find_listener(at) != nullptr) {
+  } else if (const Socket* other = find_listener(at);
+             other != nullptr && !(options.reuse_port && other->reuse_port)) {
     return refuse(EADDRINUSE);
   }
   auto made = std::make_unique<Socket>();
   made->local = bound;
   made->listening = true;
   made->ipv6_only = options.ipv6_only;
+  made->reuse_port = options.reuse_port;
   made->backlog = std::max(options.backlog, 1);
   const int fd = new_fd(std::move(made));
   if (at.is_unix()) paths_[at.path()] = fd;
@@ -202,13 +205,12 @@ void SimBackend::shutdown(int fd, Direction direction) noexcept {
 
 Expected<void> SimBackend::adopt_stream(int fd) noexcept {
   if (!sockets_.contains(fd)) return failure({.code = errno_code(EBADF), .syscall = "open"});
-  if (socket(fd).listening) return failure({.code = Mistake::bad_fd_type});
+  if (peer_of(socket(fd)) == nullptr) return failure({.code = Mistake::bad_fd_type});
   return {};
 }
 
 Expected<void> SimBackend::adopt_listener(int fd, int) noexcept {
-  if (!sockets_.contains(fd)) return failure({.code = errno_code(EBADF), .syscall = "listen"});
-  if (socket(fd).listening) return {};
+  if (sockets_.contains(fd) && socket(fd).listening) return {};
   return failure({.code = errno_code(EINVAL), .syscall = "listen"});
 }
 
@@ -419,7 +421,8 @@ bool SimBackend::attempt_connect(ConnectOp& op, Socket& mine, Completion& out) n
   }
   Socket* listener = find_listener(op.peer);
   if (listener == nullptr) {
-    const bool no_file = op.peer.is_unix() && !paths_.contains(op.peer.path());
+    const bool has_file = op.peer.is_unix() && op.peer.path().front() != '\0';
+    const bool no_file = has_file && !paths_.contains(op.peer.path());
     return last(op, no_file ? -ENOENT : -ECONNREFUSED, out);
   }
   if (listener->waiting.size() >= static_cast<std::size_t>(listener->backlog)) {

@@ -1,8 +1,7 @@
-// The readable side, contract section 1.2: who is delivered what and when, text, the end, counters.
+// The readable side, contract section 1.2: who is delivered what and when, the end, counters.
 #include <gtest/gtest.h>
 
 #include "tests/contract_world.h"
-#include "tests/random.h"
 #include "weir/net/pipe.h"
 
 namespace weir::test {
@@ -13,49 +12,8 @@ using net::Encoding;
 using net::ReadyState;
 
 constexpr std::size_t kMoreThanTheKernelTakes = 48 << 20;
-constexpr std::string_view kReplacement = "\xef\xbf\xbd";
 
-class ReadTest : public ContractTest {
- protected:
-  // The client's 'data' one by one, in the place of its record's.
-  void collect(std::vector<std::string>& chunks) {
-    client().on_data([&](Socket&, Buffer bytes) {
-      client_record_.note("data");
-      chunks.emplace_back(bytes.view());
-    });
-  }
-
-  // The peer sends each byte after the one before was read.
-  void send_singly(std::string_view bytes) {
-    for (const char& byte : bytes) {
-      const std::uint64_t before = client().bytes_read();
-      peer().write(std::string_view(&byte, 1));
-      ASSERT_TRUE(run_until([&] { return client().bytes_read() == before + 1; }));
-    }
-    run_for(0ms);
-  }
-
-  // What the client makes of bytes that come one by one until the FIN, in chunks.
-  std::vector<std::string> decoded(std::string_view bytes, Encoding encoding) {
-    client_record_ = {};
-    peer_record_ = {};
-    std::vector<std::string> chunks;
-    join(nobody_reads_at_client());
-    client().set_encoding(encoding);
-    collect(chunks);
-    send_singly(bytes);
-    peer().end();
-    expect_all_gone();
-    EXPECT_EQ(client().bytes_read(), bytes.size()) << "bytes count, not the text";
-    return chunks;
-  }
-
-  static std::string joined(const std::vector<std::string>& chunks) {
-    std::string all;
-    for (const std::string& chunk : chunks) all += chunk;
-    return all;
-  }
-};
+class ReadTest : public ContractTest {};
 
 // ---- 1.2.1: without a consumer ----
 
@@ -69,7 +27,7 @@ TEST_P(ReadTest, NothingIsDeliveredBeforeAConsumerCame) {
     peer().write("early ");
     peer().write("bytes");
     peer().end();
-    ASSERT_TRUE(run_until([&] { return arrived(client()) == 11; }));
+    ASSERT_TRUE(look_until([&] { return arrived(client()) == 11; }));
     settle();
     EXPECT_EQ(client_record_.order(), "connect ready") << "neither 'end' nor 'close'";
     EXPECT_FALSE(client().destroyed());
@@ -117,9 +75,8 @@ TEST_P(ReadTest, APauseClosesTheWindowToo) {
   ASSERT_TRUE(run_until([&] { return client().is_paused(); }));
   ASSERT_TRUE(settle_until_constant([&] { return peer().writable_length(); }));
   EXPECT_GT(peer().writable_length(), 0U);
-  EXPECT_LE(client().bytes_read() - client_record_.bytes.size(),
-            limits::kRingChunks * limits::kReceiveChunkBytes)
-      << "what was under way when it paused, and no more";
+  // What was under way for a turn or two, with a sender on the same thread: a few sends.
+  EXPECT_LE(client().bytes_read() - client_record_.bytes.size(), 8 * limits::kSendBytesMax);
   client().off(pauses);
   client().resume();
   ASSERT_TRUE(run_until([&] { return client_record_.bytes.size() == sent.size(); }));
@@ -161,13 +118,13 @@ TEST_P(ReadTest, PauseHoldsEvenWhatWasReadAlready) {
   for (Socket* peer : peers) peer->write("held,");
   ASSERT_TRUE(run_until([&] { return !received[0].empty() || !received[1].empty(); }));
   const int loser = received[0].empty() ? 0 : 1;
-  ASSERT_TRUE(run_until([&] { return arrived(*sockets[loser]) == 5; }));
+  ASSERT_TRUE(look_until([&] { return arrived(*sockets[loser]) == 5; }));
   settle();
   EXPECT_EQ(received[loser], "");
   EXPECT_TRUE(sockets[loser]->is_paused());
   EXPECT_FALSE(sockets[1 - loser]->is_paused());
   peers[static_cast<std::size_t>(loser)]->write("new");
-  ASSERT_TRUE(run_until([&] { return arrived(*sockets[loser]) == 8; }));
+  ASSERT_TRUE(look_until([&] { return arrived(*sockets[loser]) == 8; }));
   settle();
   EXPECT_EQ(received[loser], "");
   sockets[loser]->resume();
@@ -187,7 +144,7 @@ TEST_P(ReadTest, PauseStopsDeliveryCompletely) {
     for (int i = 0; i < 10; ++i) {
       const std::uint64_t before = arrived(client());
       peer().write("C");
-      ASSERT_TRUE(run_until([&] { return arrived(client()) == before + 1; }));
+      ASSERT_TRUE(look_until([&] { return arrived(client()) == before + 1; }));
     }
     settle();
     EXPECT_EQ(client_record_.bytes, expected);
@@ -242,7 +199,7 @@ TEST_P(ReadTest, ResumeNeverDeliversInsideTheCall) {
   join();
   client().pause();
   peer().write("held");
-  ASSERT_TRUE(run_until([&] { return arrived(client()) == 4; }));
+  ASSERT_TRUE(look_until([&] { return arrived(client()) == 4; }));
   bool resumed = false;
   // Inside the handler of another socket, too.
   peer().on_data([&](Socket&, Buffer) {
@@ -273,6 +230,7 @@ TEST_P(ReadTest, PauseAndResumeBeforeTheConnectionKeepTheirMeaning) {
     for (const bool while_connecting : {false, true}) {
       SCOPED_TRACE(std::string(calls) + (while_connecting ? " while connecting" : " before"));
       client_record_ = {};
+      peer_record_ = {};
       listen();
       EXPECT_FALSE(client().is_paused());
       if (while_connecting) client().connect(to_).value();
@@ -283,7 +241,7 @@ TEST_P(ReadTest, PauseAndResumeBeforeTheConnectionKeepTheirMeaning) {
       ASSERT_TRUE(run_until([&] { return peer_ != nullptr && client_record_.has("ready"); }));
       EXPECT_EQ(client().is_paused(), paused);
       peer().write("This was the year he fell to pieces.");
-      ASSERT_TRUE(run_until([&] { return arrived(client()) == 36; }));
+      ASSERT_TRUE(look_until([&] { return arrived(client()) == 36; }));
       if (paused) {
         settle();
         EXPECT_EQ(client_record_.bytes, "");
@@ -305,7 +263,7 @@ TEST_P(ReadTest, PauseInTheConnectionListenerIsHonoured) {
   });
   ASSERT_TRUE(client().connect(to_).has_value());
   client().write("before the listener ran");
-  ASSERT_TRUE(run_until([&] { return peer_ != nullptr && arrived(peer()) == 23; }));
+  ASSERT_TRUE(look_until([&] { return peer_ != nullptr && arrived(peer()) == 23; }));
   settle();
   EXPECT_EQ(peer_record_.bytes, "");
   peer().on_data([](Socket&, Buffer) {});
@@ -330,9 +288,9 @@ TEST_P(ReadTest, BuffersMayBeKeptAndAreSharedByTheListeners) {
   std::size_t offset = 0;
   const auto next = [&](Socket& socket) {
     const std::size_t size = std::min<std::size_t>(100'000, sent.size() - offset);
-    if (size == 0) return socket.end();
     socket.write(std::string_view(sent).substr(offset, size));
     offset += size;
+    if (offset == sent.size()) socket.end();
   };
   peer().on_drain(next);
   next(peer());
@@ -352,166 +310,6 @@ TEST_P(ReadTest, BuffersMayBeKeptAndAreSharedByTheListeners) {
     all += kept[0][i].view();
   }
   EXPECT_TRUE(all == sent);
-}
-
-TEST_P(ReadTest, TextComesInWholeCharactersEvenFromSingleBytes) {
-  RULES("1.2.3.2 1.2.3.3 1.2.3.6");
-  using Texts = std::vector<std::string>;
-  EXPECT_EQ(decoded("a한é글🎉z", Encoding::utf8), (Texts{"a", "한", "é", "글", "🎉", "z"}));
-  EXPECT_EQ(client_record_.order(), "connect ready data end finish close");
-}
-
-TEST_P(ReadTest, AnIncompleteCharacterAtTheEndIsReplaced) {
-  RULES("1.2.3.4 1.2.4.2");
-  using Texts = std::vector<std::string>;
-  const std::string dangling(kReplacement);
-  EXPECT_EQ(decoded("a\xed\x95", Encoding::utf8), (Texts{"a", dangling}));
-  EXPECT_EQ(client_record_.order(), "connect ready data end finish close");
-  EXPECT_EQ(decoded("\xf0\x9f\x8e", Encoding::utf8), (Texts{dangling}));
-  EXPECT_EQ(client_record_.order(), "connect ready data end finish close");
-  EXPECT_EQ(decoded("\xc3", Encoding::utf8), (Texts{dangling}));
-}
-
-TEST_P(ReadTest, InvalidBytesAreReplaced) {
-  RULES("1.2.3.5");
-  const std::string bad(kReplacement);
-  EXPECT_EQ(joined(decoded("a\xff\xfe" "b\xc0\xafz", Encoding::utf8)),
-            "a" + bad + bad + "b" + bad + bad + "z");
-  EXPECT_EQ(joined(decoded("\xe2\x82z\x80", Encoding::utf8)), bad + "z" + bad);
-}
-
-TEST_P(ReadTest, EveryEncodingIsDeliveredFromSingleBytes) {
-  RULES("1.2.3.2 1.2.3.7");
-  const std::string bytes("\x00\x41\xe9\xff", 4);
-  const struct {
-    std::string_view name;
-    std::string bytes;
-    std::string text;
-  } kCases[] = {
-      {"latin1", bytes, std::string("\0Aéÿ", 6)},
-      {"binary", bytes, std::string("\0Aéÿ", 6)},
-      {"ascii", bytes, std::string("\0Ai\x7f", 4)},
-      {"hex", bytes, "0041e9ff"},
-      {"base64", bytes, "AEHp/w=="},
-      {"base64url", bytes, "AEHp_w"},
-      {"utf16le", std::string("A\0\xe9\0\x3c\xd8\x89\xdf", 8), "Aé🎉"},
-      {"utf8", "Aé🎉", "Aé🎉"},
-  };
-  for (const auto& one : kCases) {
-    SCOPED_TRACE(one.name);
-    const auto encoding = net::parse_encoding(one.name);
-    ASSERT_TRUE(encoding.has_value());
-    EXPECT_EQ(joined(decoded(one.bytes, *encoding)), one.text);
-    EXPECT_EQ(net::to_bytes(one.text, *encoding),
-              one.name == "ascii" ? std::string("\0Ai\x7f", 4) : one.bytes);
-  }
-}
-
-TEST_P(ReadTest, Base64HoldsBackToGroupsOfThree) {
-  RULES("1.2.3.8");
-  using Texts = std::vector<std::string>;
-  EXPECT_EQ(decoded("ManMa", Encoding::base64), (Texts{"TWFu", "TWE="}));
-  EXPECT_EQ(decoded("ManM", Encoding::base64), (Texts{"TWFu", "TQ=="}));
-  EXPECT_EQ(decoded("ManMan", Encoding::base64), (Texts{"TWFu", "TWFu"}));
-  EXPECT_EQ(client_record_.order(), "connect ready data end finish close");
-}
-
-TEST_P(ReadTest, NoChunkOfALongTextSplitsACharacter) {
-  RULES("1.2.3.2 1.2.3.3 1.2.3.6");
-  join(nobody_reads_at_client());
-  client().set_encoding(Encoding::utf8);
-  std::vector<std::string> chunks;
-  collect(chunks);
-  std::string sent;
-  while (sent.size() < (1U << 20)) sent += "plain, 한국어, žluťoučký kůň, 🎉🎊; ";
-  Random random(17);
-  std::size_t offset = 0;
-  const auto pump = [&](Socket& socket) {
-    Write result = Write::ok;
-    while (offset < sent.size() && result == Write::ok) {
-      const std::size_t size = std::min(sent.size() - offset, 1 + random.below(9000));
-      result = socket.write(std::string_view(sent).substr(offset, size));
-      offset += size;
-    }
-    if (offset == sent.size()) socket.end();
-  };
-  peer().on_drain(pump);
-  pump(peer());
-  expect_all_gone();
-  EXPECT_TRUE(joined(chunks) == sent);
-  EXPECT_EQ(client().bytes_read(), sent.size());
-  const net::TextDecoder whole(Encoding::utf8);
-  for (const std::string& chunk : chunks) {
-    EXPECT_FALSE(chunk.empty());
-    EXPECT_TRUE(whole.passes_through(chunk)) << "a split character";
-  }
-}
-
-TEST_P(ReadTest, SetEncodingAppliesToWhatIsDeliveredLater) {
-  RULES("1.2.3.2 1.2.3.3");
-  join(nobody_reads_at_client());
-  std::vector<std::string> chunks;
-  collect(chunks);
-  send_singly("\xc3\xa9");
-  client().set_encoding(Encoding::hex);
-  send_singly("\xc3\xa9");
-  client().pause();
-  peer().write("é");
-  ASSERT_TRUE(run_until([&] { return arrived(client()) == 6; }));
-  settle();
-  client().set_encoding(Encoding::utf8);
-  client().resume();
-  ASSERT_TRUE(run_until([&] { return chunks.size() == 5; }));
-  EXPECT_EQ(chunks, (std::vector<std::string>{"\xc3", "\xa9", "c3", "a9", "é"}));
-}
-
-TEST_P(ReadTest, AnIncompleteCharacterWaitsForResumeToo) {
-  RULES("1.2.2.1 1.2.3.4 1.2.4.3");
-  join(nobody_reads_at_client());
-  client().set_encoding(Encoding::utf8);
-  std::vector<std::string> chunks;
-  collect(chunks);
-  send_singly("a\xed\x95");
-  client().pause();
-  peer().end();
-  ASSERT_TRUE(run_until([&] { return peer_record_.has("finish"); }));
-  settle();
-  EXPECT_EQ(chunks, std::vector<std::string>{"a"});
-  EXPECT_FALSE(client_record_.has("end"));
-  client().resume();
-  expect_all_gone();
-  EXPECT_EQ(chunks, (std::vector<std::string>{"a", std::string(kReplacement)}));
-  EXPECT_EQ(client_record_.order(), "connect ready data end finish close");
-}
-
-TEST_P(ReadTest, EveryByteValueSurvives) {
-  RULES("1.2.3.1 1.2.3.2 1.2.3.7");
-  NODE_TEST("binary");
-  std::string all;
-  for (int round = 0; round < 2; ++round) {
-    for (int byte = 0; byte < 256; ++byte) all += static_cast<char>(byte);
-  }
-  for (const bool as_text : {false, true}) {
-    client_record_ = {};
-    peer_record_ = {};
-    listen({.peer_reads = false});
-    // The server echoes, from latin1 text and back, or as it is.
-    server_->on_connection([=](Socket& socket) {
-      if (as_text) socket.set_encoding(Encoding::latin1);
-    });
-    server_->on_data([=](Socket& socket, Buffer bytes) {
-      if (as_text) {
-        socket.write(net::to_bytes(bytes.view(), Encoding::latin1));
-      } else {
-        socket.write(std::move(bytes));
-      }
-    });
-    ASSERT_TRUE(client().connect(to_).has_value());
-    for (const char& byte : all) client().write(std::string_view(&byte, 1));
-    client().end();
-    expect_all_gone();
-    EXPECT_TRUE(client_record_.bytes == all);
-  }
 }
 
 // ---- 1.2.4: the end ----
@@ -554,7 +352,7 @@ TEST_P(ReadTest, ThereIsNoEndWhilePausedWithBytesLeft) {
   ASSERT_TRUE(run_until([&] { return client().is_paused(); }));
   peer().write("left");
   peer().end();
-  ASSERT_TRUE(run_until([&] { return arrived(client()) == 10 && peer_record_.has("finish"); }));
+  ASSERT_TRUE(look_until([&] { return arrived(client()) == 10 && peer_record_.has("finish"); }));
   settle();
   EXPECT_EQ(client_record_.order(), "connect ready data");
   EXPECT_EQ(client_record_.bytes, "first,");
@@ -619,7 +417,7 @@ TEST_P(ReadTest, BytesReadAndTheKernelsQueueAreTheWhole) {
   join();
   client().pause();
   peer().write("twelve bytes");
-  ASSERT_TRUE(run_until([&] { return arrived(client()) == 12; }));
+  ASSERT_TRUE(look_until([&] { return arrived(client()) == 12; }));
   settle();
   EXPECT_EQ(arrived(client()), 12U);
   client().resume();

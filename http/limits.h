@@ -1,0 +1,52 @@
+// Every limit and default of http in one place, with its reason. Sizes are bytes.
+#pragma once
+
+#include <cstddef>
+
+namespace weir::inline v1::http::limits {
+
+// A request line with its fields and the empty line behind them: Node's limit. A request line that
+// does not fit alone gets a 414, fields that do not fit a 431.
+inline constexpr std::size_t kHeadBytesMaxDefault = 16 * 1024;
+// Field lines of a head, and those of a trailer section: Node's number. Node drops the rest in
+// silence, which lets two parsers see two messages; here it is a 431.
+inline constexpr std::size_t kFieldsMaxDefault = 1000;
+// RFC 9112, section 2.2, wants at least one empty line before a request passed over: some clients
+// send one behind a body. Two of those in a row are still no flood.
+inline constexpr std::size_t kLeadingEmptyLinesMax = 4;
+// "UNSUBSCRIBE". Whatever is longer is no method and need not be waited for.
+inline constexpr std::size_t kMethodBytesMax = 11;
+
+// All chunk extensions of a message: nobody uses them, so that a head's worth is plenty. A chunk of
+// one byte could carry any number otherwise.
+inline constexpr std::size_t kChunkExtensionBytesMaxDefault = 16 * 1024;
+// Of 64 bits; leading zeros count, for there is no end of them either.
+inline constexpr std::size_t kChunkSizeDigitsMax = 16;
+// The trailer section with the empty line that ends it; as for a head.
+inline constexpr std::size_t kTrailerBytesMaxDefault = 16 * 1024;
+
+// Fields that a parser has room for in itself: more than browsers send. Beyond, it allocates.
+inline constexpr std::size_t kFieldsInPlace = 32;
+// What a parser keeps of allocated room for the next message: enough for the unusual client that
+// sends so much each time, too little to fill the memory with idle connections.
+inline constexpr std::size_t kFieldsKept = 128;
+inline constexpr std::size_t kHeldBytesKept = 2 * 1024;
+// The first copy of a head that came in pieces; it doubles from there.
+inline constexpr std::size_t kHeldBytesFirst = 512;
+
+// Pairs of a query that are looked at: Node's number, against floods of keys.
+inline constexpr std::size_t kQueryPairsMaxDefault = 1000;
+
+}  // namespace weir::inline v1::http::limits
+
+namespace weir::inline v1::http {
+
+// What a parser refuses to go beyond.
+struct ParserLimits {
+  std::size_t head_bytes_max = limits::kHeadBytesMaxDefault;
+  std::size_t fields_max = limits::kFieldsMaxDefault;
+  std::size_t chunk_extension_bytes_max = limits::kChunkExtensionBytesMaxDefault;
+  std::size_t trailer_bytes_max = limits::kTrailerBytesMaxDefault;
+};
+
+}  // namespace weir::inline v1::http
