@@ -199,12 +199,15 @@ Step ChunkedDecoder::read_trailers(std::string_view input) noexcept {
     const std::size_t line_start = trailers_.line_bytes();
     const FieldSection::Line line = trailers_.next_line();
     switch (line.got) {
-      case Got::control_byte: return fail(ParseError::control_byte, line_start);
-      case Got::too_large: return fail(ParseError::trailers_too_large, line_start);
+      case Got::control_byte:
+        return fail(ParseError::control_byte, line_start);
+      case Got::too_large:
+        return fail(ParseError::trailers_too_large, line_start);
       case Got::need_more:
         if (!trailers_.hold()) return fail(ParseError::no_memory, line_start);
         return {.kind = Step::Kind::need_more, .consumed = input.size()};
-      case Got::line: break;
+      case Got::line:
+        break;
     }
     if (line.text.empty()) {
       state_ = State::end;

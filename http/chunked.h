@@ -39,16 +39,16 @@ class ChunkedDecoder {
  private:
   // What the next byte is.
   enum class State : std::uint8_t {
-    size,                   // the first digit
-    more_size,              // another digit, or what is behind them
-    blank_before_mark,      // ';' or '=' must come; which, says allows_equals_
-    extension_start,        // behind ';', blanks allowed
+    size,               // the first digit
+    more_size,          // another digit, or what is behind them
+    blank_before_mark,  // ';' or '=' must come; which, says allows_equals_
+    extension_start,    // behind ';', blanks allowed
     extension_name,
-    value_start,            // behind '=', blanks allowed
+    value_start,  // behind '=', blanks allowed
     value_token,
     value_quoted,
-    value_escaped,          // behind a backslash
-    value_end,              // behind the closing quote
+    value_escaped,  // behind a backslash
+    value_end,      // behind the closing quote
     line_feed,
     data,
     data_carriage_return,
@@ -72,9 +72,9 @@ class ChunkedDecoder {
   State state_ = State::size;
   bool allows_equals_ = false;
   std::uint8_t digits_ = 0;
-  std::uint64_t left_ = 0;             // of the chunk
-  std::uint64_t consumed_ = 0;         // of the message's body
-  std::size_t extension_bytes_ = 0;    // of all chunks of the message
+  std::uint64_t left_ = 0;           // of the chunk
+  std::uint64_t consumed_ = 0;       // of the message's body
+  std::size_t extension_bytes_ = 0;  // of all chunks of the message
   ParseFailure failure_;
   FieldSection trailers_;
 };

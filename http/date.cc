@@ -13,8 +13,8 @@ constexpr std::int64_t kSecondsADay = 86400;
 
 struct Date {
   int year = 0;
-  int month = 0;  // 1-12
-  int day = 0;    // 1-31
+  int month = 0;    // 1-12
+  int day = 0;      // 1-31
   int weekday = 0;  // 0: Sunday
   int hour = 0;
   int minute = 0;
@@ -50,8 +50,8 @@ Date date_of(std::int64_t seconds) noexcept {
   const std::int64_t month_from_march = (5 * day_of_year + 2) / 153;
   const std::int64_t time = (seconds - kFirst) % kSecondsADay;
   Date date;
-  date.month = static_cast<int>(month_from_march < 10 ? month_from_march + 3
-                                                      : month_from_march - 9);
+  date.month =
+      static_cast<int>(month_from_march < 10 ? month_from_march + 3 : month_from_march - 9);
   date.year = static_cast<int>(year_of_era + era * 400 + (date.month <= 2 ? 1 : 0));
   date.day = static_cast<int>(day_of_year - (153 * month_from_march + 2) / 5 + 1);
   date.weekday = static_cast<int>(((since_march + 4) % 7 + 7) % 7);
@@ -126,8 +126,7 @@ std::optional<std::int64_t> seconds_of(const Date& date) noexcept {
   const bool in_range = date.day >= 1 && date.hour <= 23 && date.minute <= 59 && date.second <= 60;
   if (!in_range) return std::nullopt;
   const std::int64_t days = days_since_1970(date.year, date.month, date.day);
-  const std::int64_t time =
-      date.hour * 3600 + date.minute * 60 + std::min(date.second, 59);
+  const std::int64_t time = date.hour * 3600 + date.minute * 60 + std::min(date.second, 59);
   const std::int64_t seconds = days * kSecondsADay + time;
   const Date same = date_of(seconds);  // not the same for the 31st of June
   if (same.month != date.month || same.weekday != date.weekday) return std::nullopt;

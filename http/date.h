@@ -19,7 +19,7 @@ std::array<char, kDateBytes> format_date(std::int64_t seconds) noexcept;
 // second before it. `now`, in the same seconds, decides the century of the format of RFC 850 with
 // its two digits: at most 50 years ahead.
 //
-//     Sun, 06 Nov 1994 08:49:37 GMT      Sunday, 06-Nov-94 08:49:37 GMT      Sun Nov  6 08:49:37 1994
+//     Sun, 06 Nov 1994 08:49:37 GMT   Sunday, 06-Nov-94 08:49:37 GMT   Sun Nov  6 08:49:37 1994
 std::optional<std::int64_t> parse_date(std::string_view text, std::int64_t now) noexcept;
 
 }  // namespace weir::inline v1::http

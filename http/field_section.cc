@@ -9,7 +9,6 @@
 #include "weir/http/field_value.h"
 #include "weir/http/limits.h"
 #include "weir/http/scan.h"
-#include "weir/reactor/assert.h"
 #include "weir/reactor/memory.h"
 
 namespace weir::inline v1::http {
@@ -99,13 +98,12 @@ bool FieldSection::reserve(std::size_t size) noexcept {
 }
 
 bool FieldSection::open(std::string_view input, std::size_t bytes_max) noexcept {
-  bytes_max_ = bytes_max;
+  bytes_max_ = std::max(bytes_max, held_size_);  // a limit may be lowered meanwhile
   if (held_size_ == 0) {
-    text_ = input.substr(0, bytes_max);
+    text_ = input.substr(0, bytes_max_);
     return true;
   }
-  WEIR_ASSERT(held_size_ <= bytes_max);
-  const std::string_view fresh = input.substr(0, bytes_max - held_size_);
+  const std::string_view fresh = input.substr(0, bytes_max_ - held_size_);
   if (!reserve(held_size_ + fresh.size())) return false;
   if (!fresh.empty()) std::memcpy(held_ + held_size_, fresh.data(), fresh.size());
   text_ = {held_, held_size_ + fresh.size()};

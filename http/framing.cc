@@ -11,9 +11,7 @@ namespace {
 constexpr std::string_view kContentLength = "content-length";
 constexpr std::string_view kTransferEncoding = "transfer-encoding";
 
-Framing refuse(ParseError error) noexcept {
-  return {.kind = Framing::Kind::error, .error = error};
-}
+Framing refuse(ParseError error) noexcept { return {.kind = Framing::Kind::error, .error = error}; }
 
 // What the Transfer-Encoding fields say together.
 struct Codings {
@@ -74,8 +72,8 @@ Framing request_framing(int version_minor, std::span<const Field> fields) noexce
   bool length_repeated = false;
   Codings codings;
   for (const Field& field : fields) {
-    const bool may_be_framing = field.name.size() == kContentLength.size() ||
-                                field.name.size() == kTransferEncoding.size();
+    const bool may_be_framing =
+        field.name.size() == kContentLength.size() || field.name.size() == kTransferEncoding.size();
     if (!may_be_framing) continue;
     if (equals_lower(field.name, kContentLength)) {
       length_repeated = length_repeated || length_field != nullptr;

@@ -18,14 +18,14 @@ enum class Expectation : std::uint8_t { none, proceed, other };  // proceed: 100
 // until that input is released, or the parser is reset or asked for the next message.
 struct RequestHead {
   Method method = Method::get;
-  int version_minor = 1;  // of HTTP/1
+  int version_minor = 1;    // of HTTP/1
   std::string_view target;  // as sent
   TargetForm form = TargetForm::origin;
   // Host and port as sent: the target's if it has them, else the Host field's (RFC 9112, section
   // 3.2.2, wants the field ignored then). Empty for HTTP/1.0 without any.
   std::string_view host;
-  std::span<const Field> fields;  // in order
-  Framing framing;  // never Kind::error
+  std::span<const Field> fields;                // in order
+  Framing framing;                              // never Kind::error
   Expectation expectation = Expectation::none;  // none for HTTP/1.0
   // The client wants the connection kept: by default in HTTP/1.1, in HTTP/1.0 when it says so.
   bool keep_alive = true;

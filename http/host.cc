@@ -1,5 +1,6 @@
 #include "weir/http/host.h"
 
+#include <array>
 #include <cstddef>
 
 namespace weir::inline v1::http {
@@ -9,14 +10,21 @@ constexpr bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 constexpr bool is_hex_digit(char c) noexcept {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
-constexpr bool is_name_byte(char c) noexcept {
-  constexpr std::string_view kMarks = "-._~!$&'()*+;=";
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kMarks.contains(c);
+
+// unreserved and sub-delims, but no comma.
+constexpr std::array<bool, 256> make_name_bytes() {
+  std::array<bool, 256> bytes{};
+  for (const char c : std::string_view("-._~!$&'()*+;=0123456789abcdefghijklmnopqrstuvwxyz"
+                                       "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) {
+    bytes[static_cast<unsigned char>(c)] = true;
+  }
+  return bytes;
 }
+constexpr std::array<bool, 256> kNameBytes = make_name_bytes();
 
 bool is_name(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size(); ++i) {
-    if (is_name_byte(text[i])) continue;
+    if (kNameBytes[static_cast<unsigned char>(text[i])]) continue;
     const bool escape = text[i] == '%' && text.size() - i > 2 && is_hex_digit(text[i + 1]) &&
                         is_hex_digit(text[i + 2]);
     if (!escape) return false;
@@ -65,7 +73,7 @@ bool is_ipv6(std::string_view text) noexcept {
       has_gap = true;
       text.remove_prefix(2);
       if (text.empty()) break;
-    } else if (text.starts_with(':')) {
+    } else if (text.size() > 1 && text.front() == ':') {
       text.remove_prefix(1);
     } else {
       return false;

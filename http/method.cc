@@ -10,11 +10,11 @@ namespace {
 
 // In the order of the enumeration.
 constexpr std::string_view kNames[] = {
-    "GET",       "POST",     "HEAD",        "PUT",    "DELETE",   "OPTIONS",    "PATCH",
-    "CONNECT",   "TRACE",    "QUERY",       "COPY",   "LOCK",     "MKCOL",      "MOVE",
-    "PROPFIND",  "PROPPATCH", "SEARCH",     "UNLOCK", "BIND",     "REBIND",     "UNBIND",
-    "ACL",       "REPORT",   "MKACTIVITY",  "CHECKOUT", "MERGE",  "MKCALENDAR", "M-SEARCH",
-    "NOTIFY",    "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "LINK",     "UNLINK",     "SOURCE"};
+    "GET",      "POST",      "HEAD",        "PUT",      "DELETE", "OPTIONS",    "PATCH",
+    "CONNECT",  "TRACE",     "QUERY",       "COPY",     "LOCK",   "MKCOL",      "MOVE",
+    "PROPFIND", "PROPPATCH", "SEARCH",      "UNLOCK",   "BIND",   "REBIND",     "UNBIND",
+    "ACL",      "REPORT",    "MKACTIVITY",  "CHECKOUT", "MERGE",  "MKCALENDAR", "M-SEARCH",
+    "NOTIFY",   "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",    "LINK",   "UNLINK",     "SOURCE"};
 static_assert(std::size(kNames) == static_cast<std::size_t>(Method::source) + 1);
 
 constexpr std::size_t longest() {

@@ -11,7 +11,7 @@ constexpr ParseErrorFacts kFacts[] = {
     {0, "", "no error"},
     {400, "HPE_INVALID_METHOD", "too many empty lines, or half of one, before a request"},
     {400, "HPE_INVALID_METHOD", "no known method"},
-    {400, "HPE_INVALID_URL", "a malformed request target, or one of a form that the method forbids"},
+    {400, "HPE_INVALID_URL", "a malformed request target, or a form of it that the method forbids"},
     {400, "HPE_INVALID_CONSTANT", "the request line does not end with HTTP/ and a version"},
     {505, "HPE_INVALID_VERSION", "neither HTTP/1.0 nor HTTP/1.1"},
     {414, "HPE_HEADER_OVERFLOW", "the request line is too long"},

@@ -64,8 +64,7 @@ struct KnownFields {
   }
 
   void expect(std::string_view value) noexcept {
-    const bool proceed =
-        expectation != Expectation::other && equals_lower(value, "100-continue");
+    const bool proceed = expectation != Expectation::other && equals_lower(value, "100-continue");
     expectation = proceed ? Expectation::proceed : Expectation::other;
   }
 };
@@ -235,8 +234,7 @@ RequestParser::Progress RequestParser::read_request_line(std::string_view line) 
   if (!parse_target(head_.method, line.substr(0, blank), target)) {
     return refuse(ParseError::target, 0);
   }
-  const std::string_view version =
-      blank == std::string_view::npos ? "" : line.substr(blank + 1);
+  const std::string_view version = blank == std::string_view::npos ? "" : line.substr(blank + 1);
   const ParseError error = parse_version(version, head_.version_minor);
   if (error != ParseError::none) return refuse(error, 0);
   head_.form = target.form;

@@ -28,11 +28,11 @@ namespace weir::inline v1::http {
 // The steps are the same however the input was cut, except that a body may come in more pieces.
 // A head that is in one piece of input is neither copied nor does it allocate; else the parser
 // copies what it has seen, once.
-// Owner: one parser a connection. One thread. Bounds: the limits that it was made with; memory grows
-// with what came, up to the head's limit. An allocation that is refused is ParseError::no_memory.
+// Owner: one parser a connection. One thread. Bounds: the limits that it was made with; memory
+// grows with what came, up to the head's limit. A refused allocation is ParseError::no_memory.
 class RequestParser {
  public:
-  // `limits` outlives this.
+  // `limits` outlives this; changes count at once.
   explicit RequestParser(const ParserLimits* limits) noexcept
       : limits_(limits), section_(in_place_), chunked_(limits) {}
   RequestParser(const RequestParser&) = delete;

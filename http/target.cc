@@ -9,9 +9,12 @@
 namespace weir::inline v1::http {
 namespace {
 
-// Of a path a backslash would be another slash to some file systems and to every browser.
+// In a path a backslash is another slash to every browser and to some file systems, and an escaped
+// NUL ends it for whoever decodes it into a C string; nothing has such a name.
 bool is_path_and_query(std::string_view text) noexcept {
-  return scan::target(text) == text.size() && !text.substr(0, text.find('?')).contains('\\');
+  if (scan::target(text) != text.size()) return false;
+  const std::string_view path = text.substr(0, text.find('?'));
+  return !path.contains('\\') && !path.contains("%00");
 }
 
 // The size of "http://" or "https://", or 0.

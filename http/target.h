@@ -17,9 +17,9 @@ struct Target {
 };
 
 // False when the target is malformed or `method` does not go with its form. Stricter than the
-// grammar: an absolute form is http or https and has no user name. Less strict: a path or query may
-// have { | } ^ ` [ ], and a query a backslash, as browsers send them, and '%' may stand alone, as
-// contract 4.8 has it.
+// grammar: an absolute form is http or https and has no user name, and a path has no %00. Less
+// strict: a path or query may have { | } ^ ` [ ], and a query a backslash, as browsers send them,
+// and '%' may stand alone, as querystring leaves it.
 bool parse_target(Method method, std::string_view text, Target& target) noexcept;
 
 }  // namespace weir::inline v1::http

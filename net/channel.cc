@@ -147,7 +147,9 @@ void Channel::receive_descriptors() {
 void Channel::hangup_seen(Events events) noexcept {
   if (events.has(Events::error)) {
     const int error = net_.reactor().backend().get(fd_, SocketFact::pending_error);
-    owner_->on_broken(errno_code(error > 0 ? error : ECONNRESET), "read");
+    // Behind the peer's FIN a reset is the answer to what was written.
+    const char* found_by = peer_ended_ ? "write" : "read";
+    owner_->on_broken(errno_code(error > 0 ? error : ECONNRESET), found_by);
     return;
   }
   // The FIN comes after the data: with bytes unread it waits for a reader.

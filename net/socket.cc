@@ -165,15 +165,16 @@ bool Socket::consuming() const noexcept {
 }
 
 // A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
-// flight when the socket is paused is cancelled at the end of the next turn: a pause until what was
-// written is out costs nothing, a longer one holds what two turns bring. When memory is in demand
-// it is cancelled at once.
+// flight when the socket is paused is cancelled at the end of the next turn, or when more than one
+// receive has come: a pause until what was written is out costs nothing, a longer one holds little
+// more than was on its way. When memory is in demand it is cancelled at once.
 void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
   const Reactor& reactor = net_.reactor();
   const bool paused = paused_ || (own_ != nullptr && own_->blocked_pipes != 0);
-  const bool just_paused = paused && !reactor.memory_in_demand() &&
+  const bool holds_little = held_ == nullptr || held_->size() < 2;
+  const bool just_paused = paused && holds_little && !reactor.memory_in_demand() &&
                            paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
   if (receive) {
     channel_->want(Channel::Input::receive);
@@ -221,13 +222,13 @@ bool Socket::deliver_held() {
     if (held_->empty()) held_.reset();
     if (!deliver(std::move(next)) || state_ != State::open) return false;
   }
-  if (peer_fin_ && !end_emitted_ && held_ == nullptr) return peer_end();
+  if (peer_fin_ && !end_emitted_ && held_ == nullptr && !text_waits()) return peer_end();
   return true;
 }
 
 void Socket::on_peer_ended() noexcept {
   peer_fin_ = true;
-  if (held_ == nullptr) peer_end();
+  if (held_ == nullptr && !text_waits()) peer_end();
 }
 
 bool Socket::peer_end() {

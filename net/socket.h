@@ -193,6 +193,7 @@ class Socket final : public SocketListeners<Socket>,
   bool emit_data(Buffer bytes);
   bool deliver(Buffer bytes);
   bool deliver_rest_of_text();
+  bool text_waits() const noexcept;
   bool call(WriteDone done, std::error_code code);
   bool emit_error();
   void emit_descriptor(int fd);

@@ -65,6 +65,12 @@ bool Socket::deliver(Buffer bytes) {
   return text.empty() || emit_data(Buffer::take(std::move(text)));
 }
 
+// Data that 'end' must not pass: part of a character, while nobody reads.
+bool Socket::text_waits() const noexcept {
+  const bool held = own_ != nullptr && own_->decoder != nullptr && !own_->decoder->held().empty();
+  return held && !consuming();
+}
+
 // What stands for a character that the peer has not finished.
 bool Socket::deliver_rest_of_text() {
   if (own_ == nullptr || own_->decoder == nullptr) return true;

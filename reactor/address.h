@@ -43,6 +43,8 @@ class Address {
   Family family() const noexcept { return path_.empty() ? ip_.family : Family::local; }
   bool is_unix() const noexcept { return !path_.empty(); }
   const IpEndpoint& ip() const noexcept { return ip_; }
+  // The IP address as text, without the port; empty when there is none.
+  std::string host() const { return ip_.ip(); }
   std::uint16_t port() const noexcept { return ip_.port; }
   void set_port(std::uint16_t port) noexcept { ip_.port = port; }
   const std::string& path() const noexcept { return path_; }

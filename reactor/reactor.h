@@ -86,7 +86,8 @@ class Watch {
 };
 
 // Keeps run() going for a thread that will post. Move-only; any thread may destroy it, and must
-// have done so before the reactor is destroyed (run() may return before the destructor does).
+// have done so before the reactor is destroyed (run() may return before the destructor does): a
+// thread that may block for ever leaves it to the reactor's.
 class WorkGuard {
  public:
   explicit WorkGuard(Reactor& reactor) noexcept;
@@ -158,8 +159,8 @@ class Reactor {
   // Any thread, async-signal-safe but for the simulator. Makes run() return after its turn.
   void stop() noexcept;
 
-  // Any thread. Runs `task` on the reactor's thread, in order. False: the queue is full, the task
-  // was not taken.
+  // Any thread. Runs `task` on the reactor's thread, in order. False: the queue is full, and `task`
+  // is gone with what it holds.
   [[nodiscard]] bool post(Function<void()> task) noexcept;
   // Owner thread. Runs `task` after the handler that is running now, before the reactor waits
   // again; in rounds, at most kDeferRoundsMax a turn. False beyond kDeferredTasksMax.

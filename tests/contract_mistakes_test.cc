@@ -196,6 +196,7 @@ TEST(Mistakes, AnEncodingThatDoesNotExist) {
 }
 
 TEST(Mistakes, ALookupThatIsNoneDoesNotCompile) {
+  RULES("2.2.12.3");
   NODE_TEST("options-lookup");
   using Field = decltype(net::ConnectOptions::resolver);
   static_assert(std::is_assignable_v<Field&, TableResolver*>);

@@ -11,8 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "tests/pair.h"
-#include "tests/rules.h"
+#include "tests/contract_world.h"
 
 namespace weir::test {
 namespace {
@@ -21,7 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t kPathMax = 108;  // sun_path
 
-class ContractUnixTest : public PairTest {
+class ContractUnixTest : public ContractTest {
  protected:
   // A path of so many bytes that nobody uses.
   std::string path_of(std::size_t size) {
@@ -275,7 +274,7 @@ TEST_P(ContractUnixFileTest, AfterSIGKILLTheFileStays) {
   EXPECT_TRUE(WIFSIGNALED(status));
   EXPECT_EQ(inode_of(path), before);
   // An io_uring may go a little after its process, and the listener with it.
-  EXPECT_TRUE(run_until([&] { return result_of_connect({.path = path}) == "ECONNREFUSED"; }));
+  EXPECT_TRUE(look_until([&] { return result_of_connect({.path = path}) == "ECONNREFUSED"; }));
   EXPECT_EQ(refusal({.path = path}), "EADDRINUSE");
   EXPECT_EQ(refusal({.path = path, .replace_stale = true}), "");
 }

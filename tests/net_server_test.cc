@@ -424,7 +424,7 @@ TEST_P(ServerTest, AConnectionComesWithItsAddresses) {
   server_->on_connection([&](Socket& socket) {
     checked = true;
     EXPECT_EQ(socket.local_address().port(), to_.port);
-    EXPECT_EQ(socket.remote_address().ip().ip(), "127.0.0.1");
+    EXPECT_EQ(socket.remote_address().host(), "127.0.0.1");
     EXPECT_EQ(socket.server(), server_.get());
     EXPECT_TRUE(socket.writable());
     EXPECT_FALSE(socket.connecting());

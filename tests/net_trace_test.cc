@@ -14,7 +14,9 @@ using namespace std::chrono_literals;
 struct Scene {
   Scene(Stage& its_stage, ServerOptions options = {}, SocketOptions client_options = {},
         bool peer_data = true)
-      : stage(its_stage), server(stage.reactor(), options), client(stage.reactor(), client_options) {
+      : stage(its_stage),
+        server(stage.reactor(), options),
+        client(stage.reactor(), client_options) {
     server.on_connection([this, peer_data](Socket& socket) {
       Track& track = stage.track("peer " + std::to_string(++accepted));
       trace(socket, track, peer_data);

@@ -1,10 +1,10 @@
 // Sends a file to an echo server, ends its side, and compares what comes back.
-//   node node_client.js PORT FILE
+//   node node_client.js PORT|PATH FILE
 'use strict';
 const fs = require('fs');
 const net = require('net');
 
-const [port, file] = process.argv.slice(2);
+const [place, file] = process.argv.slice(2);
 const expected = fs.readFileSync(file);
 let received = 0;
 
@@ -13,7 +13,8 @@ function fail(what) {
   process.exit(1);
 }
 
-const socket = net.connect({port: Number(port), host: '127.0.0.1', allowHalfOpen: true}, () => {
+const to = /^\d+$/.test(place) ? {port: Number(place), host: '127.0.0.1'} : {path: place};
+const socket = net.connect({...to, allowHalfOpen: true}, () => {
   socket.end(expected);
 });
 socket.on('data', (data) => {

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# nc, socat, curl and Node get their bytes back exactly, on both backends, over TCP and Unix sockets.
-#   real_clients_test.sh ECHO_SERVER NODE_CLIENT
+# nc, socat, curl and Node as clients of ours, and as servers for ours: every byte comes back, on
+# both backends, over TCP and Unix sockets.
+#   real_clients_test.sh ECHO_SERVER NETCAT NODE_CLIENT NODE_ECHO
 set -euo pipefail
 
 echo_server=$1
-node_client=$2
+netcat=$2
+node_client=$3
+node_echo=$4
 work=$(mktemp -d /tmp/weir-test-XXXXXX)
 server=
 
@@ -49,11 +52,79 @@ make() { head -c "$1" /dev/urandom >"$work/$1"; }
 
 for size in 1 1000 65536 1048576 67108864; do make "$size"; done
 
+# Servers that others have written: foreign NAME tcp|unix starts one and sets `server` and `to`.
+foreign() {
+  local path=$work/foreign port
+  rm -f "$path" "$work/loop"
+  mkfifo "$work/loop"
+  port=$(python3 -c '
+import socket
+probe = socket.socket()
+probe.bind(("127.0.0.1", 0))
+print(probe.getsockname()[1])')
+  to=(--host 127.0.0.1 --port "$port")
+  if [ "$2" = unix ]; then to=(--path "$path"); fi
+  case $1-$2 in
+    socat-tcp) socat "TCP-LISTEN:$port,bind=127.0.0.1,fork,reuseaddr" SYSTEM:cat & ;;
+    socat-unix) socat "UNIX-LISTEN:$path,fork" SYSTEM:cat & ;;
+    nc-tcp) nc -l 127.0.0.1 "$port" 0<>"$work/loop" 1>&0 & ;;
+    nc-unix) nc -l -U "$path" 0<>"$work/loop" 1>&0 & ;;
+    node-tcp) node "$node_echo" >"$work/loop" & ;;
+    node-unix) node "$node_echo" "$path" >"$work/loop" & ;;
+  esac
+  server=$!
+  if [ "$1" = node ]; then
+    local line
+    read -r line <"$work/loop"
+    if [ "$2" = tcp ]; then to=(--host 127.0.0.1 --port "${line##* }"); fi
+    return
+  fi
+  # They say nothing when they listen: nc takes one connection only, so it is looked up.
+  local tries
+  for tries in $(seq 500); do
+    if [ -S "$path" ] || [ -n "$(ss -Hltn "sport = :$port")" ]; then return; fi
+    kill -0 "$server" || fail "$1 does not run"
+    read -r -t 0.02 || true
+  done < <(tail -f /dev/null --pid=$$)
+  fail "$1 does not listen after $tries looks"
+}
+
+end_foreign() {
+  kill "$server" 2>/dev/null || true
+  wait "$server" 2>/dev/null || true
+  server=
+}
+
+# our_client BACKEND tcp|unix: at their servers. nc sends back through a fifo and never sees that
+# its input has ended, so it gets little, and our side is kept open until all of it is back.
+our_client() {
+  local backend=$1 name size
+  for name in node socat; do
+    foreign "$name" "$2"
+    for size in 1 65536 1048576; do
+      timeout 60 "$netcat" --backend "$backend" "${to[@]}" <"$work/$size" |
+        expect "netcat at $name over $2" "$work/$size"
+    done
+    end_foreign
+  done
+  foreign nc "$2"
+  coproc OURS { exec timeout 60 "$netcat" --backend "$backend" "${to[@]}"; }
+  local pid=$OURS_PID
+  cat "$work/1000" >&"${OURS[1]}"
+  head -c 1000 <&"${OURS[0]}" >"$work/back"
+  expect "netcat at nc over $2" "$work/1000" <"$work/back"
+  kill "$pid"
+  wait "$pid" || true
+  end_foreign
+}
+
 each_client() {
   for size in 1 1000 65536 1048576 67108864; do
     timeout 60 nc -N 127.0.0.1 "$port" <"$work/$size" | expect "nc" "$work/$size"
     timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$work/$size" | expect "socat" "$work/$size"
     timeout 60 node "$node_client" "$port" "$work/$size" || fail "Node"
+    timeout 60 "$netcat" --backend "$backend" --host 127.0.0.1 --port "$port" <"$work/$size" |
+      expect "netcat" "$work/$size"
   done
   # curl stays until the server ends the connection, which an echo server never does first.
   coproc CURL { exec timeout 60 curl -s -N "telnet://127.0.0.1:$port"; }
@@ -95,7 +166,13 @@ for backend in epoll io_uring; do
   for size in 1 1048576; do
     timeout 60 nc -N -U "$work/socket" <"$work/$size" | expect "nc -U" "$work/$size"
     timeout 60 socat -t 30 - "UNIX:$work/socket" <"$work/$size" | expect "socat" "$work/$size"
+    timeout 60 node "$node_client" "$work/socket" "$work/$size" || fail "Node"
+    timeout 60 "$netcat" --backend "$backend" --path "$work/socket" <"$work/$size" |
+      expect "netcat" "$work/$size"
   done
   stop
   [ ! -e "$work/socket" ] || fail "the socket's file is still there"
+  echo "--- our client on $backend at their servers"
+  our_client "$backend" tcp
+  our_client "$backend" unix
 done

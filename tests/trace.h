@@ -15,9 +15,9 @@
 namespace weir::test {
 
 // The events of one socket or server. Normalised: the order is kept, but that of 'end' and
-// 'finish', which is nobody's promise; a run of 'data' counts as one and shows only where it begins;
-// drains follow a rule of their own and are not compared. ECONNRESET and EPIPE are two names for one
-// thing.
+// 'finish', which is nobody's promise; a run of 'data' counts as one and shows only where it
+// begins; drains follow a rule of their own and are not compared. ECONNRESET and EPIPE are two
+// names for one thing.
 struct Track {
   std::vector<std::string> events;
   std::string bytes;
@@ -77,9 +77,8 @@ inline void trace(net::Socket& socket, Track& track, bool data = true) {
   socket.on_error([&](net::Socket&, const Error& error) {
     track.note("error(" + std::string(error.syscall) + " " + trace_name(error.code) + ")");
   });
-  socket.on_close([&](net::Socket&, std::error_code code) {
-    track.note("close(" + trace_name(code) + ")");
-  });
+  socket.on_close(
+      [&](net::Socket&, std::error_code code) { track.note("close(" + trace_name(code) + ")"); });
   if (!data) return;
   socket.on_data([&](net::Socket&, Buffer bytes) {
     if (track.bytes.empty()) track.note("data");

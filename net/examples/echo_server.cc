@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "weir/net/ip.h"
 #include "weir/net/server.h"
 #include "weir/reactor/reactor.h"
 
@@ -80,6 +81,11 @@ class EchoServer {
   }
 
   weir::Expected<weir::Address> listen(int port) {
+    // A name would be looked up later: what cannot work is to be told at once.
+    if (!flags_.host.empty() && weir::net::is_ip(flags_.host) == 0) {
+      return weir::failure({.code = weir::Mistake::bad_ip_address,
+                            .detail = "--host " + flags_.host + " is not a numeric address"});
+    }
     auto bound = server_.listen({.port = port,
                                  .host = flags_.host,
                                  .path = flags_.unix_path,

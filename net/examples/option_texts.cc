@@ -104,7 +104,7 @@ void no_delay_and_keep_alive(Reactor& reactor) {
 void local_address(Reactor& reactor) {
   Server server(reactor);
   server.on_connection([](Socket& socket) {
-    say("localAddress: the server sees ", socket.remote_address().ip().ip());
+    say("localAddress: the server sees ", socket.remote_address().host());
     socket.end();
   });
   Socket client(reactor);

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
   program.at_interrupt([&] { server.drain(weir::example::kPatience); });
 
   server.on_connection([](Socket& connected) {
-    say("connect address : ", connected.local_address().ip().ip());
+    say("connect address : ", connected.local_address().host());
     connected.on_data([ends = HeaderEnds()](Socket& socket, Buffer data) mutable {
       say("=========receive data==========");
       say(data.view());

@@ -38,6 +38,8 @@ class StdinReader {
   StdinReader(const StdinReader&) = delete;
   StdinReader& operator=(const StdinReader&) = delete;
 
+  // To be set before run().
+  void on_end(Function<void()> call) { on_end_ = std::move(call); }
   // No input after pause() has returned.
   void pause() { set_paused(true); }
   void resume() { set_paused(false); }
@@ -116,6 +118,7 @@ class StdinReader {
     lock.unlock();
     if (piece.empty()) {
       reader->keep_.reset();
+      if (reader->on_end_) reader->on_end_();
     } else {
       reader->on_input_(std::move(piece));
     }
@@ -126,6 +129,7 @@ class StdinReader {
 
   std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
   Function<void(std::string)> on_input_;
+  Function<void()> on_end_;
   std::optional<WorkGuard> keep_;
 };
 

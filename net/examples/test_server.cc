@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   program.at_interrupt([&] { server.drain(weir::example::kPatience); });
 
   server.on_connection([](Socket& socket) {
-    say("connect address : ", socket.local_address().ip().ip());
+    say("connect address : ", socket.local_address().host());
   });
   server.on_data([stay](Socket& socket, Buffer data) {
     say(data.view());
