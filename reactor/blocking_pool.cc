@@ -18,14 +18,22 @@ struct Pool {
   std::size_t idle = 0;
 };
 
-// Never destroyed: a job may outlive main().
+Pool* current = nullptr;
+
+// Never destroyed: a job may outlive main(). A forked child has none of the threads, and perhaps a
+// locked mutex: it begins with a pool of its own.
 Pool& pool() noexcept {
-  static Pool* const made = new Pool();
-  return *made;
+  static const bool once = [] {
+    current = new Pool();
+    posix::in_forked_child([] { current = new Pool(); });
+    return true;
+  }();
+  static_cast<void>(once);
+  return *current;
 }
 
-void serve(void*) noexcept {
-  Pool& mine = pool();
+void serve(void* its_pool) noexcept {
+  Pool& mine = *static_cast<Pool*>(its_pool);
   std::unique_lock lock(mine.mutex);
   for (;;) {
     ++mine.idle;
@@ -51,7 +59,7 @@ bool run_blocking(std::unique_ptr<BlockingJob>& job) noexcept {
   if (mine.jobs.size() >= limits::kBlockingJobsMax) return false;
   const bool all_busy = mine.idle <= mine.jobs.size();
   if (all_busy && mine.threads < limits::kBlockingThreadsMax) {
-    if (posix::start_detached_thread(serve, nullptr)) ++mine.threads;
+    if (posix::start_detached_thread(serve, &mine)) ++mine.threads;
   }
   if (mine.threads == 0) return false;
   mine.jobs.push_back(std::move(job));

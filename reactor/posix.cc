@@ -131,8 +131,10 @@ bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept
     void* argument;
   };
   const auto enter = [](void* given) -> void* {
-    const std::unique_ptr<Start> start(static_cast<Start*>(given));
-    start->run(start->argument);
+    auto* start = static_cast<Start*>(given);
+    const Start copied = *start;
+    delete start;
+    copied.run(copied.argument);
     return nullptr;
   };
   auto start = std::make_unique<Start>(Start{.run = run, .argument = argument});
@@ -148,6 +150,8 @@ bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept
   ::pthread_detach(thread);
   return true;
 }
+
+void in_forked_child(void (*run)()) noexcept { ::pthread_atfork(nullptr, nullptr, run); }
 
 std::error_code resolve(const std::string& host, Family family, std::vector<IpEndpoint>& found) {
   addrinfo hints{};

@@ -36,6 +36,8 @@ class Fd {
 Instant now() noexcept;
 // Detached, with every signal blocked: handlers run on the program's own threads. False: refused.
 bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept;
+// Calls `run` in every child that the process forks from now on, before fork(2) returns there.
+void in_forked_child(void (*run)()) noexcept;
 // getaddrinfo(3), which may block for long. Any thread. With no error there is an address.
 std::error_code resolve(const std::string& host, Family family, std::vector<IpEndpoint>& found);
 std::uint32_t interface_index(std::string_view name) noexcept;  // 0 when there is none

@@ -38,7 +38,7 @@ class EchoLoad {
         for (int message = 0; message < depth_; ++message) send(socket);
       });
       client.on_data([this](Socket& socket, Buffer bytes) { received(socket, std::move(bytes)); });
-      EXPECT_TRUE(client.connect({.port = bound->port()}).has_value());
+      EXPECT_TRUE(client.connect({.host = "127.0.0.1", .port = bound->port()}).has_value());
     }
   }
 

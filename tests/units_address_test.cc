@@ -179,7 +179,7 @@ TEST(Error, MessagesSayWhatFailedAndWhere) {
 TEST(Error, FailPrintsOneLineAndReturnsOne) {
   testing::internal::CaptureStderr();
   EXPECT_EQ(fail({.code = errno_code(EACCES), .syscall = "listen"}), 1);
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "error: listen EACCES\n");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "error: listen EACCES: permission denied\n");
 }
 
 TEST(Error, ExpectedCarriesIt) {
