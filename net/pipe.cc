@@ -30,6 +30,11 @@ void Pipe::part_all(Socket& socket) noexcept {
   while (!socket.own_->pipes_in.empty()) socket.own_->pipes_in.back()->remove();
 }
 
+void Pipe::destination_finished(Socket& to) noexcept {
+  if (to.own_ == nullptr) return;
+  while (!to.own_->pipes_in.empty()) to.own_->pipes_in.back()->remove();
+}
+
 // Whatever a write answers, no handler runs inside of it; but a pipe may end, and leave the list.
 void Pipe::feed_all(Socket& from, Buffer bytes) {
   std::vector<Pipe*>& pipes = from.own_->pipes_out;

@@ -277,6 +277,7 @@ bool Socket::finish_output() {
   if (!ended_ || finished_ || channel_->queued() != 0 || channel_->sending()) return true;
   finished_ = true;
   channel_->shutdown_write();
+  Pipe::destination_finished(*this);
   if (!complete_ends({}) || state_ != State::open) return false;
   if (!emit(&SocketEvents::finish) || state_ != State::open) return false;
   if (!destroy_when_finished_) return true;

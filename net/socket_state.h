@@ -108,6 +108,8 @@ struct Pipe {
   static void feed_all(Socket& from, Buffer bytes);
   static void end_all(Socket& from);
   static void resume_all(Socket& to);
+  // Nothing more can be written to it: its sources are read on without it.
+  static void destination_finished(Socket& to) noexcept;
 
   bool feed(Buffer bytes);
   void block();

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/pair.h"
+#include "weir/net/pipe.h"
 
 namespace weir::test {
 namespace {
@@ -465,6 +466,29 @@ TEST_P(SocketTest, AnIdleTimeoutDoesNotKeepRunGoing) {
   const Instant begin = reactor().now();
   EXPECT_TRUE(run_returns());
   EXPECT_LT(reactor().now() - begin, std::chrono::minutes(30));
+}
+
+// ---- Pipes ----
+
+TEST_P(SocketTest, APipeEndsWhenItsDestinationHasFinished) {
+  join(nobody_reads());
+  Socket& source_peer = peer();
+  Socket* reader = nullptr;
+  server_->on_connection([&](Socket& socket) { reader = &socket; });
+  Socket destination(reactor());
+  ASSERT_TRUE(destination.connect(to_).has_value());
+  ASSERT_TRUE(run_until([&] { return reader != nullptr && destination.writable(); }));
+
+  std::size_t delivered = 0;
+  client().on_data([&](Socket&, Buffer bytes) { delivered += bytes.size(); });
+  net::pipe(client(), destination, {.end = false});
+  const std::string much(15 << 20, 'm');
+  source_peer.write(much);
+  ASSERT_TRUE(run_until([&] { return destination.writable_needs_drain(); }));
+  // It will take no more: its source must not wait for a 'drain' that never comes.
+  destination.end();
+  reader->on_data([](Socket&, Buffer) {});
+  EXPECT_TRUE(run_until([&] { return delivered == much.size(); })) << delivered;
 }
 
 WEIR_ON_ALL_BACKENDS(SocketTest);
