@@ -12,8 +12,8 @@ struct PipeOptions {
 // Writes what `from` receives to `to`, which may be the same socket (an echo). While `to` has its
 // high-water mark of bytes queued, `from` is not read; its own pause() and resume() stay its
 // user's. Every byte that was received is written once, in order. An error of `from` does not end
-// `to`; the 'close' of either, and 'finish' of `to`, end the pipe. Any number of pipes may start or end at a socket: a
-// source is read as fast as its slowest destination takes.
+// `to`; the 'close' of either, and 'finish' of `to`, end the pipe. Any number of pipes may start or
+// end at a socket: a source is read as fast as its slowest destination takes.
 void pipe(Socket& from, Socket& to, PipeOptions options = {});
 // Ends that pipe. What the destination had refused is lost to it; `from` keeps its data listeners
 // and goes on being read by them.

@@ -7,6 +7,12 @@
 
 namespace weir::inline v1::net {
 
+namespace {
+
+constexpr int kNeedsLookup = -1;  // in the place of an fd: the host is a name
+
+}  // namespace
+
 // Sockets of all servers of a reactor.
 struct SocketSlab {
   explicit SocketSlab(Reactor&) noexcept {}
@@ -125,7 +131,7 @@ Expected<int> Server::bind(const ListenAt& at, Address& address) {
   const auto port = static_cast<std::uint16_t>(at.port);
   if (at.host.empty()) return bind_everywhere(port, options, address);
   auto numeric = Address::parse_ip(at.host, port);
-  if (!numeric) return -1;
+  if (!numeric) return kNeedsLookup;
   address = *numeric;
   return backend.listen(address, options);
 }
@@ -149,7 +155,7 @@ Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> onc
   Address address;
   auto fd = bind(at, address);
   if (!fd) return failure(fd.error());
-  if (*fd < 0) {
+  if (*fd == kNeedsLookup) {
     pending_->lookup = Lookup::start(net_, at.host, Family::none, nullptr, *this);
     if (pending_->lookup == nullptr) {
       return failure({.code = ResolveError::no_memory, .syscall = "getaddrinfo", .host = at.host});
@@ -161,7 +167,7 @@ Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> onc
   }
   closing_ = false;
   pending_->stop.reset();
-  if (*fd >= 0) start_listening(*fd, address, at.fd < 0);
+  if (*fd != kNeedsLookup) start_listening(*fd, address, at.fd < 0);
   hold_reactor();
   if (at.stop.stop_possible()) pending_->stop.emplace(at.stop, Pending::Stop{this});
   return address_;

@@ -20,15 +20,16 @@ struct Pool {
 
 Pool* current = nullptr;
 
+void make_pool() { current = new Pool(); }
+
 // Never destroyed: a job may outlive main(). A forked child has none of the threads, and perhaps a
 // locked mutex: it begins with a pool of its own.
 Pool& pool() noexcept {
-  static const bool once = [] {
-    current = new Pool();
-    posix::in_forked_child([] { current = new Pool(); });
-    return true;
-  }();
-  static_cast<void>(once);
+  static std::once_flag first;
+  std::call_once(first, [] {
+    make_pool();
+    posix::in_forked_child(make_pool);
+  });
   return *current;
 }
 
