@@ -34,6 +34,18 @@ inline constexpr std::size_t kHeldBytesKept = 2 * 1024;
 // The first copy of a head that came in pieces; it doubles from there.
 inline constexpr std::size_t kHeldBytesFirst = 512;
 
+// Lines of an outgoing head or trailer section: what our own parser takes.
+inline constexpr std::size_t kSentFieldsMax = 1000;
+// Their names and values: four times what most recipients take, so that whoever gets here has a
+// mistake in a loop, not a long cookie.
+inline constexpr std::size_t kSentFieldBytesMax = 64 * 1024;
+// The first memory for them: an ordinary answer fits. It doubles from there, and what is beyond
+// kFieldsKept and kHeldBytesKept is given back between two messages.
+inline constexpr std::size_t kSentFieldsFirst = 16;
+inline constexpr std::size_t kSentFieldBytesFirst = 512;
+// A reason phrase; nobody acts on one.
+inline constexpr std::size_t kReasonBytesMax = 512;
+
 // Pairs of a query that are looked at: Node's number, against floods of keys.
 inline constexpr std::size_t kQueryPairsMaxDefault = 1000;
 

@@ -35,7 +35,6 @@ enum class Mistake : int {
   aborted,                // ABORT_ERR
   invalid_http_token,     // ERR_INVALID_HTTP_TOKEN
   invalid_char,           // ERR_INVALID_CHAR
-  headers_sent,           // ERR_HTTP_HEADERS_SENT
   invalid_status_code,    // ERR_HTTP_INVALID_STATUS_CODE
   content_length_mismatch,  // ERR_HTTP_CONTENT_LENGTH_MISMATCH
   trailer_invalid,        // ERR_HTTP_TRAILER_INVALID

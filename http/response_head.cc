@@ -1,0 +1,291 @@
+#include "weir/http/response_head.h"
+
+#include "weir/http/date.h"
+#include "weir/http/field_value.h"
+#include "weir/http/framing.h"
+#include "weir/http/limits.h"
+#include "weir/http/scan.h"
+#include "weir/http/status.h"
+#include "weir/http/text_sink.h"
+#include "weir/reactor/assert.h"
+
+namespace weir::inline v1::http {
+namespace {
+
+using Kind = BodyFraming::Kind;
+
+std::unexpected<Error> mistake(Mistake code, const char* detail) {
+  return failure({.code = code, .detail = detail});
+}
+
+// What the user's fields say about the message itself.
+struct Said {
+  int lengths = 0;
+  int codings = 0;  // elements of Transfer-Encoding
+  int chunked = 0;  // those that are chunked
+  bool chunked_last = false;
+  bool malformed = false;
+  std::uint64_t length = 0;
+  bool connection = false;
+  bool close = false;
+  bool keep_alive = false;
+  bool parameters = false;  // Keep-Alive
+  bool date = false;
+  bool trailer = false;
+
+  void take(const Field& field) noexcept;
+  void take_codings(std::string_view value) noexcept;
+};
+
+void Said::take_codings(std::string_view value) noexcept {
+  ListElements list(value);
+  while (const auto element = list.next()) {
+    ++codings;
+    chunked_last = equals_lower(element.text, "chunked");
+    if (chunked_last) ++chunked;
+    malformed = malformed || element.text.empty();
+  }
+}
+
+void Said::take(const Field& field) noexcept {
+  const auto [name, value] = field;
+  if (equals_lower(name, "content-length")) {
+    ++lengths;
+    malformed = !parse_content_length(value, length) || malformed;
+  } else if (equals_lower(name, "transfer-encoding")) {
+    take_codings(value);
+  } else if (equals_lower(name, "connection")) {
+    connection = true;
+    close = close || list_has(value, "close");
+    keep_alive = keep_alive || list_has(value, "keep-alive");
+  } else if (equals_lower(name, "keep-alive")) {
+    parameters = true;
+  } else if (equals_lower(name, "date")) {
+    date = true;
+  } else if (equals_lower(name, "trailer")) {
+    trailer = true;
+  }
+}
+
+Said read(const Fields* fields) noexcept {
+  Said said;
+  for (std::size_t i = 0; fields != nullptr && i < fields->size(); ++i) said.take(fields->at(i));
+  return said;
+}
+
+Expected<void> check(const ResponseFacts& facts, const Said& said) {
+  if (facts.status < 100 || facts.status > 999) {
+    return mistake(Mistake::invalid_status_code, "a status must be in 100..999");
+  }
+  if (scan::control(facts.reason) != facts.reason.size()) {
+    return mistake(Mistake::invalid_char, "a control character in the reason phrase");
+  }
+  if (facts.reason.size() > limits::kReasonBytesMax) {
+    return mistake(Mistake::out_of_range, "the reason phrase is too long");
+  }
+  if (said.lengths != 0 && said.codings != 0) {
+    return mistake(Mistake::bad_argument, "both Content-Length and Transfer-Encoding are set");
+  }
+  if (said.malformed || said.lengths > 1) {
+    return mistake(Mistake::bad_argument, "Content-Length or Transfer-Encoding is malformed");
+  }
+  if (said.chunked > 1 || (said.chunked == 1 && !said.chunked_last)) {
+    return mistake(Mistake::bad_argument, "chunked must be the last coding, and there once");
+  }
+  return {};
+}
+
+}  // namespace
+
+// ---- Decisions ----
+
+class ResponsePlanner {
+ public:
+  ResponsePlanner(ResponsePlan& plan, const Said& said) noexcept
+      : plan_(plan), facts_(plan.facts_), said_(said) {}
+
+  Expected<void> decide() noexcept {
+    plan_.says_date_ = !facts_.date.empty() && !said_.date && !suppressed("date");
+    const bool one_zero = facts_.version_minor == 0;
+    plan_.drops_trailer_ = one_zero || facts_.to_head;
+    plan_.drops_coding_ = one_zero;
+    plan_.keeps_ = wants_to_keep();
+    if (is_bodiless()) {
+      decide_no_body();
+    } else {
+      decide_body();
+    }
+    if (said_.trailer && !plan_.drops_trailer_ && plan_.framing_.kind != Kind::chunked) {
+      return mistake(Mistake::trailer_invalid, "Trailer needs a chunked body");
+    }
+    if (plan_.framing_.kind == Kind::length && facts_.body_size.has_value()) {
+      if (*facts_.body_size > plan_.framing_.length) {
+        return mistake(Mistake::content_length_mismatch, "the body is longer than Content-Length");
+      }
+      if (*facts_.body_size < plan_.framing_.length) plan_.keeps_ = false;
+    }
+    decide_connection();
+    return {};
+  }
+
+ private:
+  bool suppressed(std::string_view lower) const noexcept {
+    return facts_.fields != nullptr && facts_.fields->is_suppressed(lower);
+  }
+
+  bool is_interim() const noexcept { return facts_.status < 200; }
+  bool is_bodiless() const noexcept {
+    return facts_.to_head || is_interim() || facts_.status == 204 || facts_.status == 205 ||
+           facts_.status == 304;
+  }
+
+  // As far as it does not depend on the framing. A 1xx is no answer, so that whatever followed it
+  // would be taken for this one's.
+  bool wants_to_keep() const noexcept {
+    if (!facts_.client_keeps_alive || facts_.closing || said_.close || is_interim()) return false;
+    if (facts_.requests_left == 0U) return false;
+    if (facts_.version_minor > 0) return true;
+    return said_.connection ? said_.keep_alive : !suppressed("connection");
+  }
+
+  // RFC 9112, section 6.3, and RFC 9110, section 8.6: whatever the fields say, there is none.
+  void decide_no_body() noexcept {
+    plan_.drops_length_ = is_interim() || facts_.status == 204 || facts_.status == 205;
+    plan_.drops_coding_ = plan_.drops_coding_ || plan_.drops_length_ || facts_.status == 304;
+    plan_.says_length_ = facts_.status == 205;
+  }
+
+  void decide_body() noexcept {
+    const bool one_one = facts_.version_minor > 0;
+    const bool user_codes = said_.codings != 0 && one_one;
+    const bool may_size = one_one || plan_.keeps_;
+    const bool has_trailer = said_.trailer && !plan_.drops_trailer_;
+    BodyFraming& framing = plan_.framing_;
+    if (user_codes) {
+      framing.kind = said_.chunked_last ? Kind::chunked : Kind::until_close;
+    } else if (said_.lengths != 0) {
+      framing = {.kind = Kind::length, .length = said_.length};
+    } else if (facts_.body_size.has_value() && may_size && !has_trailer && said_.codings == 0 &&
+               !suppressed("content-length")) {
+      framing = {.kind = Kind::length, .length = *facts_.body_size};
+      plan_.says_length_ = true;
+    } else if (one_one && !suppressed("transfer-encoding")) {
+      framing.kind = Kind::chunked;
+      plan_.says_chunked_ = true;
+    } else {
+      framing.kind = Kind::until_close;
+    }
+    if (framing.kind == Kind::until_close) plan_.keeps_ = false;
+  }
+
+  void decide_connection() noexcept {
+    if (facts_.status == 101) return;  // the next protocol's matter
+    plan_.drops_keep_alive_ = !plan_.keeps_ && said_.keep_alive;
+    if (suppressed("connection")) return;
+    plan_.says_close_ = !plan_.keeps_ && !said_.close;
+    plan_.says_keep_alive_ = plan_.keeps_ && !said_.connection;
+    plan_.says_parameters_ =
+        plan_.says_keep_alive_ && !said_.parameters && facts_.keep_alive_seconds != 0;
+  }
+
+  ResponsePlan& plan_;
+  const ResponseFacts& facts_;
+  const Said& said_;
+};
+
+Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
+  WEIR_ASSERT(facts.date.empty() || facts.date.size() == kDateBytes);
+  const Said said = read(facts.fields);
+  if (auto checked = check(facts, said); !checked) return std::unexpected(checked.error());
+  ResponsePlan plan(facts);
+  if (auto decided = ResponsePlanner(plan, said).decide(); !decided) {
+    return std::unexpected(decided.error());
+  }
+  TextSink sink;
+  plan.emit(sink);
+  plan.size_ = sink.size();
+  return plan;
+}
+
+// ---- Text ----
+
+namespace {
+
+// Connection without its keep-alive; no line when nothing else is in it.
+void put_closing_connection(const Field& field, TextSink& sink) noexcept {
+  bool is_first = true;
+  ListElements list(field.value);
+  while (const auto element = list.next()) {
+    if (element.text.empty() || equals_lower(element.text, "keep-alive")) continue;
+    if (is_first) {
+      sink.put(field.name);
+      sink.put(": ");
+    } else {
+      sink.put(", ");
+    }
+    sink.put(element.text);
+    is_first = false;
+  }
+  if (!is_first) sink.put("\r\n");
+}
+
+}  // namespace
+
+void ResponsePlan::emit_user_fields(TextSink& sink) const noexcept {
+  const Fields& fields = *facts_.fields;
+  if (!drops_length_ && !drops_coding_ && !drops_trailer_ && !drops_keep_alive_) {
+    return fields.write(sink);
+  }
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const Field field = fields.at(i);
+    if (drops_length_ && equals_lower(field.name, "content-length")) continue;
+    if (drops_coding_ && equals_lower(field.name, "transfer-encoding")) continue;
+    if (drops_trailer_ && equals_lower(field.name, "trailer")) continue;
+    if (drops_keep_alive_ && equals_lower(field.name, "connection")) {
+      put_closing_connection(field, sink);
+    } else {
+      sink.put_field(field.name, field.value);
+    }
+  }
+}
+
+void ResponsePlan::emit(TextSink& sink) const noexcept {
+  sink.put("HTTP/1.1 ");
+  sink.put(static_cast<std::uint64_t>(facts_.status));
+  sink.put(" ");
+  sink.put(facts_.reason.empty() ? reason_phrase(facts_.status) : facts_.reason);
+  sink.put("\r\n");
+  if (facts_.fields != nullptr) emit_user_fields(sink);
+  if (says_date_) sink.put_field("Date", facts_.date);
+  if (says_close_) sink.put_field("Connection", "close");
+  if (says_keep_alive_) sink.put_field("Connection", "keep-alive");
+  if (says_parameters_) {
+    sink.put("Keep-Alive: timeout=");
+    sink.put(std::uint64_t{facts_.keep_alive_seconds});
+    if (facts_.requests_left.has_value()) {
+      sink.put(", max=");
+      sink.put(std::uint64_t{*facts_.requests_left});
+    }
+    sink.put("\r\n");
+  }
+  if (says_length_) {
+    sink.put("Content-Length: ");
+    sink.put(framing_.length);
+    sink.put("\r\n");
+  }
+  if (says_chunked_) sink.put_field("Transfer-Encoding", "chunked");
+  sink.put("\r\n");
+}
+
+void ResponsePlan::write(std::span<char> out) const noexcept {
+  WEIR_ASSERT(out.size() >= size_);
+  TextSink sink(out.first(size_));
+  emit(sink);
+  WEIR_ASSERT(sink.size() == size_);
+}
+
+void ResponsePlan::append_to(std::string& out) const {
+  append_text(out, size_, [this](TextSink& sink) { emit(sink); });
+}
+
+}  // namespace weir::inline v1::http

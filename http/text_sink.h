@@ -1,0 +1,64 @@
+// Text into memory of a known size, or only its size.
+#pragma once
+
+#include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "weir/reactor/assert.h"
+
+namespace weir::inline v1::http {
+
+// One function writes a text twice: into a sink without memory to learn its size, then into one
+// with that much. Owner: a local variable; the memory outlives it. Bounds: the memory's, asserted.
+class TextSink {
+ public:
+  TextSink() noexcept = default;  // counts only
+  explicit TextSink(std::span<char> out) noexcept : out_(out), counts_only_(false) {}
+
+  void put(std::string_view text) noexcept {
+    if (!counts_only_ && !text.empty()) {
+      WEIR_ASSERT(text.size() <= out_.size() - size_);
+      std::memcpy(out_.data() + size_, text.data(), text.size());
+    }
+    size_ += text.size();
+  }
+  void put(std::uint64_t number) noexcept {
+    char digits[20];
+    put({digits, std::to_chars(digits, digits + sizeof digits, number).ptr});
+  }
+  // A field line (RFC 9112, section 5). Both are known to be valid.
+  void put_field(std::string_view name, std::string_view value) noexcept {
+    put(name);
+    put(": ");
+    put(value);
+    put("\r\n");
+  }
+
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  std::span<char> out_;
+  std::size_t size_ = 0;
+  bool counts_only_ = true;
+};
+
+// Appends `size` bytes that `emit(sink)` writes. `out` doubles when it has no room for them.
+template <class Emit>
+void append_text(std::string& out, std::size_t size, const Emit& emit) {
+  const std::size_t before = out.size();
+  const std::size_t after = before + size;
+  // The function's own argument is no measure: libstdc++ 12 gives the capacity there.
+  out.resize_and_overwrite(after, [&](char* text, std::size_t) {
+    TextSink sink({text + before, size});
+    emit(sink);
+    WEIR_ASSERT(sink.size() == size);
+    return after;
+  });
+}
+
+}  // namespace weir::inline v1::http
