@@ -35,14 +35,22 @@ void Pipe::destination_finished(Socket& to) noexcept {
   while (!to.own_->pipes_in.empty()) to.own_->pipes_in.back()->remove();
 }
 
-// Whatever a write answers, no handler runs inside of it; but a pipe may end, and leave the list.
+// Asks for the address only: the pipe itself may be gone.
+bool Pipe::is_in(const std::vector<Pipe*>& pipes, const Pipe* pipe) noexcept {
+  return std::find(pipes.begin(), pipes.end(), pipe) != pipes.end();
+}
+
+// No handler runs inside of a write; but it may close its socket, and end any of the pipes. With
+// one pipe, the rule, nothing is copied.
 void Pipe::feed_all(Socket& from, Buffer bytes) {
-  std::vector<Pipe*>& pipes = from.own_->pipes_out;
-  for (std::size_t i = 0; i < pipes.size();) {
-    Pipe* pipe = pipes[i];
-    const bool last = i + 1 == pipes.size();
-    pipe->feed(last ? std::move(bytes) : bytes.share());
-    if (i < pipes.size() && pipes[i] == pipe) ++i;
+  const std::vector<Pipe*>& left = from.own_->pipes_out;
+  if (left.size() == 1) {
+    left.front()->feed(std::move(bytes));
+    return;
+  }
+  const std::vector<Pipe*> pipes = left;
+  for (Pipe* pipe : pipes) {
+    if (is_in(left, pipe)) pipe->feed(bytes.share());
   }
 }
 
@@ -50,9 +58,11 @@ void Pipe::feed_all(Socket& from, Buffer bytes) {
 bool Pipe::feed(Buffer bytes) {
   // A destination that is yet to connect takes nothing.
   const bool unconnected = to->state_ == Socket::State::fresh;
+  Socket& destination = *to;
   const Write result = unconnected ? Write::refused : to->write(std::move(bytes));
   if (result == Write::closed) {
-    remove();
+    // A write that closes its socket has ended this pipe already.
+    if (is_in(destination.own_->pipes_in, this)) remove();
     return false;
   }
   if (result == Write::refused) refused = std::move(bytes);
@@ -64,21 +74,22 @@ void Pipe::end_all(Socket& from) {
   if (from.own_ == nullptr) return;
   for (Pipe* pipe : from.own_->pipes_out) {
     if (!pipe->end) continue;
-    if (pipe->refused.empty()) {
+    if (pipe->refused.empty() && pipe->to->state_ != Socket::State::fresh) {
       pipe->to->end();
     } else {
       pipe->end_due = true;
+      if (!pipe->blocked) pipe->block();
     }
   }
 }
 
 void Pipe::resume_all(Socket& to) {
   if (to.own_ == nullptr) return;
-  std::vector<Pipe*>& pipes = to.own_->pipes_in;
-  for (std::size_t i = 0; i < pipes.size();) {
-    Pipe* pipe = pipes[i];
-    pipe->resume();
-    if (i < pipes.size() && pipes[i] == pipe) ++i;
+  const std::vector<Pipe*>& left = to.own_->pipes_in;
+  if (left.size() == 1) return left.front()->resume();
+  const std::vector<Pipe*> pipes = left;
+  for (Pipe* pipe : pipes) {
+    if (is_in(left, pipe)) pipe->resume();
   }
 }
 
@@ -107,7 +118,7 @@ void Pipe::unblock() {
 
 // What it had delivered and the destination has not taken is still owed.
 void Pipe::source_gone() {
-  if (refused.empty()) return remove();
+  if (refused.empty() && !end_due) return remove();
   --from->own_->blocked_pipes;
   std::erase(from->own_->pipes_out, this);
   from = nullptr;

@@ -204,15 +204,18 @@ void Server::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) n
     forget_listening();
     return report(fd.error());
   }
+  const Events& events = *events_;
   forget_listening();
+  if (events.server_gone) return;
   report({.code = code, .syscall = "getaddrinfo", .host = at.host});
 }
 
 // It has failed, or was taken back: its callback goes.
 void Server::forget_listening() noexcept {
-  events_->listening.remove(std::exchange(pending_->once_listening, ListenerId::none));
   if (pending_->lookup != nullptr) std::exchange(pending_->lookup, nullptr)->abandon();
   if (listener_ == nullptr && !closing_) let_reactor_go();
+  // Last: the callback may hold the server.
+  events_->listening.remove(std::exchange(pending_->once_listening, ListenerId::none));
 }
 
 // ---- Accepting ----
@@ -281,7 +284,9 @@ Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
   listening_due_ = false;
   pending_->stop.reset();
   closing_ = true;
+  const Events& events = *events_;
   forget_listening();
+  if (events.server_gone) return {};
   if (ran) {
     address_ = {};
     Listener* closing = std::exchange(listener_, nullptr);
@@ -341,6 +346,7 @@ void Server::emit_closed() {
   Events& events = *events_;
   for (Pending::Closed& one : std::exchange(pending_->closed, {})) {
     one.done(*this, one.code);
+    one.done.reset();
     if (events.server_gone) return;
   }
   events.close.emit_each([&](auto& listener, bool) {

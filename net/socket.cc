@@ -41,6 +41,8 @@ void Socket::abandon() noexcept {
   if (own_ != nullptr) {
     drop_dialing();
     own_->stop.reset();
+    const int fd = std::exchange(own_->detached_fd, -1);
+    if (channel_ == nullptr && fd >= 0) net_.reactor().backend().close(fd);
   }
   if (channel_ != nullptr) {
     const CloseMode mode = destroy_mode();
@@ -252,12 +254,12 @@ void Socket::run_service(Task& task) noexcept { static_cast<Socket&>(task).servi
 
 void Socket::service() noexcept {
   if (close_due_) return finish_close();
-  if (state_ == State::connecting) return dial();
   if (!complete_writes()) return;
+  if (state_ == State::connecting) return dial();
   if (state_ == State::closed && server_ != nullptr) return retire();
   if (state_ != State::open) return;
   if (!deliver_held()) return;
-  if (auto_end_due_ && !ended_) {
+  if (auto_end_due_ && !ended_ && !detaching_) {
     auto_ended_ = true;
     end();
   }
@@ -305,6 +307,7 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
 
 void Socket::on_broken(std::error_code code, const char* syscall) noexcept {
   note_error(code, syscall);
+  if (state_ == State::closing) own().detached_fd = -1;
   begin_close(destroy_mode());
 }
 

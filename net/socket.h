@@ -109,7 +109,9 @@ class Socket final : public SocketListeners<Socket>,
   // waits for the rest, or for 'end'. Bytes that are valid UTF-8 already are not copied.
   void set_encoding(Encoding encoding);
   // While corked nothing is sent; counted; end() uncorks.
-  void cork() noexcept { ++corked_; }
+  void cork() noexcept {
+    if (!ended_ && !detaching_) ++corked_;
+  }
   void uncork();
 
   // 'timeout' after so long without activity: bytes read, a write to the kernel begun or done, the
@@ -252,6 +254,7 @@ class Socket final : public SocketListeners<Socket>,
   }
   void update_input();
   void touch() noexcept;
+  void set_timeout_of_options();
   void stop_idle_timer() noexcept;
   void hold_reactor() noexcept;
   void let_reactor_go() noexcept;

@@ -45,7 +45,7 @@ Write Socket::remember(Write result, bool was_writable, std::error_code if_close
 
 void Socket::end(WriteDone done) {
   call_at_end(std::move(done));
-  if (ended_ || destroyed()) return;
+  if (ended_ || destroyed() || detaching_) return;
   ended_ = true;
   corked_ = 0;
   schedule();
@@ -82,6 +82,7 @@ void Socket::call_at_end(WriteDone done) {
 bool Socket::call(WriteDone done, std::error_code code) {
   Guard guard(*this);
   done(*this, code);
+  done.reset();
   return guard.alive();
 }
 

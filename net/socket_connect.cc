@@ -96,7 +96,7 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
   dialing.local = local;
   // What is bound to one family cannot connect to the other.
   if (local.family() != Family::none) dialing.options.family = local.family();
-  if (mine.options.timeout > Duration::zero()) set_timeout(mine.options.timeout).value();
+  set_timeout_of_options();
   touch();
   channel_ = Channel::create(net_, -1, true, *this);
   if (channel_ == nullptr) {
@@ -324,7 +324,7 @@ bool Socket::open(int fd) {
   stood_ = true;
   hold_reactor();
   learn_addresses();
-  if (options_->timeout > Duration::zero()) set_timeout(options_->timeout).value();
+  set_timeout_of_options();
   return true;
 }
 

@@ -145,6 +145,11 @@ Expected<void> Socket::set_timeout(Duration timeout, Function<void(Socket&)> onc
   return {};
 }
 
+// A time that cannot be, such as an endless one, is none.
+void Socket::set_timeout_of_options() {
+  if (options_->timeout > Duration::zero()) static_cast<void>(set_timeout(options_->timeout));
+}
+
 Duration Socket::timeout() const noexcept {
   return idle_ == nullptr ? Duration::zero() : idle_->timeout;
 }
@@ -173,6 +178,7 @@ void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
   if (sending && queued < std::exchange(timer.queued_seen, queued)) {
     return reactor.wheel().insert(timer, later(reactor.now(), timer.timeout));
   }
+  if (socket.own_ != nullptr) socket.own_->once_timed_out.clear();  // they are called now
   // Silent from now on, until there is activity again.
   socket.emit(&SocketEvents::timeout);
 }

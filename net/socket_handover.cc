@@ -26,8 +26,9 @@ Expected<void> Socket::adopt(int fd) {
   hold_reactor();
   learn_addresses();
   apply_options();
-  if (options_->timeout > Duration::zero()) set_timeout(options_->timeout).value();
+  set_timeout_of_options();
   touch();
+  Pipe::resume_all(*this);
   schedule();
   return {};
 }
@@ -35,6 +36,7 @@ Expected<void> Socket::adopt(int fd) {
 // ---- Detaching: stop writing, send what is queued, stop reading, hand over ----
 
 Expected<void> Socket::detach(Function<void(Socket&, Expected<Detached>)> done) {
+  if (!done) return failure({.code = Mistake::bad_argument, .detail = "nobody takes the fd"});
   if (state_ != State::open || detaching_) return failure({.code = Mistake::socket_closed});
   if (ended_) {
     return failure({.code = Mistake::write_after_end,
@@ -66,7 +68,9 @@ bool Socket::give_detached() {
   if (fd < 0 || mine.error.code) {
     Error error = mine.error;
     if (!error.code) error.code = Mistake::stream_destroyed;
+    held_.reset();
     done(*this, failure(std::move(error)));
+    done.reset();
     return guard.alive();
   }
   Detached detached{.fd = fd, .unread = {}};
@@ -78,6 +82,7 @@ bool Socket::give_detached() {
     held_.reset();
   }
   done(*this, std::move(detached));
+  done.reset();
   return guard.alive();
 }
 

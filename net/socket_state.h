@@ -111,6 +111,7 @@ struct Pipe {
   // Nothing more can be written to it: its sources are read on without it.
   static void destination_finished(Socket& to) noexcept;
 
+  static bool is_in(const std::vector<Pipe*>& pipes, const Pipe* pipe) noexcept;
   bool feed(Buffer bytes);
   void block();
   void unblock();
