@@ -312,7 +312,7 @@ TEST_P(PlainTest, GoesWithATaskThatOwnsAConnection) {
     auto bound = server->listen({.port = 0, .host = "127.0.0.1"});
     bool connected = false;
     client->on_connect([&](Socket&) { connected = true; });
-    EXPECT_TRUE(client->connect({.port = bound->port()}).has_value());
+    EXPECT_TRUE(client->connect({.host = "127.0.0.1", .port = bound->port()}).has_value());
     if (!run_until([&] { return connected; })) std::_Exit(1);
     Function<void()> task = [held = std::move(client), also = std::move(server)] {};
     if (!(posted ? reactor().post(std::move(task)) : reactor().defer(std::move(task)))) {
