@@ -148,7 +148,7 @@ TEST_P(IdleTest, TheTimerDoesNotKeepRunGoing) {
   NODE_TEST("socket-timeout-unref");
   listen();
   server_->unref();
-  server_->on_connection([this](Socket& socket) {
+  server_->on_connection([](Socket& socket) {
     static_cast<void>(socket.set_timeout(2h));
     socket.unref();
   });
