@@ -53,6 +53,7 @@ void Socket::abandon() noexcept {
   unlink();
   server_ = nullptr;
   shared_ = nullptr;
+  user_ = nullptr;
   state_ = State::closed;
 }
 
@@ -162,6 +163,7 @@ Expected<void> Socket::reset_and_destroy() {
 bool Socket::consuming() const noexcept {
   if (paused_ || detaching_) return false;
   if (own_ != nullptr && own_->blocked_pipes != 0) return false;
+  if (user_ != nullptr) return true;
   if (flowing_ || (shared_ != nullptr && !shared_->data.empty())) return true;
   return own_ != nullptr && (!own_->events.data.empty() || !own_->pipes_out.empty());
 }
@@ -185,6 +187,13 @@ void Socket::update_input() {
   } else {
     channel_->want(Channel::Input::watch);
   }
+}
+
+void Socket::set_user(StreamUser* user) {
+  user_ = user;
+  paused_ = false;
+  flowing_ = false;
+  look_again();
 }
 
 void Socket::note_pause() noexcept {
@@ -236,6 +245,7 @@ void Socket::on_peer_ended() noexcept {
 bool Socket::peer_end() {
   if (!deliver_rest_of_text()) return false;
   end_emitted_ = true;
+  if (!tell_user([](StreamUser& user) { user.on_stream_end(); })) return false;
   if (!emit(&SocketEvents::end)) return false;
   if (state_ != State::open) return false;
   Pipe::end_all(*this);
@@ -297,6 +307,8 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
     throttled_ = false;
     update_input();
   }
+  const auto tell = [drained](StreamUser& user) { user.on_stream_sent(drained); };
+  if (!tell_user(tell) || state_ != State::open) return;
   if (drained && !ended_) {
     if (!emit(&SocketEvents::drain) || state_ != State::open) return;
     Pipe::resume_all(*this);
@@ -368,7 +380,7 @@ void Socket::finish_close() {
   state_ = State::closed;
   let_reactor_go();
   if (server_ != nullptr) server_->uncount();
-  if (!emit_close()) return;
+  if (!tell_user_closed() || !emit_close()) return;
   retire();
 }
 

@@ -15,6 +15,7 @@
 #include "weir/net/net_part.h"
 #include "weir/net/socket_events.h"
 #include "weir/net/socket_options.h"
+#include "weir/net/stream.h"
 #include "weir/net/write_queue.h"
 #include "weir/reactor/reactor.h"
 
@@ -42,7 +43,8 @@ struct Detached {
 // Thread: the reactor's. The reactor outlives it.
 // Errors: mistakes in arguments are returned; what the kernel says comes as 'error', then 'close'.
 // Times are Durations, sizes bytes.
-class Socket final : public SocketListeners<Socket>,
+class Socket final : public Stream,
+                     public SocketListeners<Socket>,
                      private ChannelOwner,
                      private LookupOwner,
                      private Task {
@@ -73,14 +75,15 @@ class Socket final : public SocketListeners<Socket>,
   // Queues; never enters the kernel, which happens after this handler. Moves from `bytes` exactly
   // when the result is ok or full. Writing after one's own end() destroys the socket with
   // ERR_STREAM_WRITE_AFTER_END, after the automatic end with EPIPE.
-  Write write(Buffer&& bytes);
-  Write write(std::string_view bytes);  // copies
+  Write write(Buffer&& bytes) override;
+  Write write(std::string_view bytes) override;  // copies
   // `done` allocates; it is dropped when the answer is `refused`.
   Write write(Buffer&& bytes, WriteDone done);
   Write write(std::string_view bytes, WriteDone done);
   // Sends everything that is queued, then FIN, then 'finish', right before which `done` is called;
   // the other direction goes on. Again: harmless.
-  void end(WriteDone done = {});
+  void end() override { end(WriteDone()); }
+  void end(WriteDone done);
   Write end(Buffer&& last, WriteDone done = {});
   Write end(std::string_view last, WriteDone done = {});
   // Passes a descriptor to the peer of a Unix socket, with these bytes, at least one (SCM_RIGHTS,
@@ -93,7 +96,7 @@ class Socket final : public SocketListeners<Socket>,
   Expected<PeerCredentials> peer_credentials() const;
   // Ends the connection now: what is queued is dropped, and so is what was not delivered (the peer
   // then sees a reset). 'error' if there is a code, then 'close'. Again: harmless.
-  void destroy(std::error_code code = {});
+  void destroy(std::error_code code = {}) override;
   // end(), then destroy() when everything is out, without waiting for the peer.
   void destroy_soon();
   // The peer sees ECONNRESET; while connecting, right after 'connect'. TCP only
@@ -102,8 +105,8 @@ class Socket final : public SocketListeners<Socket>,
 
   // No 'data' after pause() has returned; nothing is lost. The kernel's window closes, which is how
   // the peer feels it.
-  void pause();
-  void resume();
+  void pause() override;
+  void resume() override;
   bool is_paused() const noexcept { return paused_; }
   // 'data' carries text from now on, as UTF-8, and never part of a character: what is incomplete
   // waits for the rest, or for 'end'. Bytes that are valid UTF-8 already are not copied.
@@ -139,7 +142,7 @@ class Socket final : public SocketListeners<Socket>,
   bool writable_finished() const noexcept { return finished_; }
   bool writable_needs_drain() const noexcept;
   // Accepted by write() and not yet by the kernel.
-  std::size_t writable_length() const noexcept;
+  std::size_t writable_length() const noexcept override;
   // Taken from the kernel, delivered or not; given to write(), queued or not. They survive 'close'.
   std::uint64_t bytes_read() const noexcept { return bytes_read_; }
   std::uint64_t bytes_written() const noexcept { return bytes_written_; }
@@ -150,6 +153,9 @@ class Socket final : public SocketListeners<Socket>,
 
   // Of connect() with a name: the addresses that were tried, in order.
   std::span<const Address> attempted_addresses() const noexcept;
+
+  // For a protocol that stands on this socket; see Stream.
+  void set_user(StreamUser* user) override;
 
   // The fd, for options that weir does not know; -1 when there is none. It stays the socket's.
   int native_handle() const noexcept { return channel_ == nullptr ? -1 : channel_->fd(); }
@@ -193,6 +199,9 @@ class Socket final : public SocketListeners<Socket>,
   template <class Argument>
   bool emit(Event<Socket&, const Argument&> SocketEvents::*event, const Argument& argument);
   bool emit_data(Buffer bytes);
+  template <class Call>
+  bool tell_user(Call&& call);
+  bool tell_user_closed();
   bool deliver(Buffer bytes);
   bool deliver_rest_of_text();
   bool text_waits() const noexcept;
@@ -267,6 +276,7 @@ class Socket final : public SocketListeners<Socket>,
   Server* server_ = nullptr;
   const SocketOptions* options_;
   SocketEvents* shared_ = nullptr;
+  StreamUser* user_ = nullptr;
   Own* own_ = nullptr;
   std::unique_ptr<IdleTimer> idle_;
   std::unique_ptr<std::vector<Buffer>> held_;  // received, and nobody reads

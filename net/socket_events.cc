@@ -80,6 +80,14 @@ bool Socket::deliver_rest_of_text() {
          (emit_data(Buffer::take(std::move(text))) && state_ == State::open);
 }
 
+bool Socket::tell_user_closed() {
+  if (user_ == nullptr) return true;
+  const Error error = own_ == nullptr ? Error() : own_->error;
+  Guard guard(*this);
+  std::exchange(user_, nullptr)->on_stream_closed(error);
+  return guard.alive();
+}
+
 bool Socket::emit_data(Buffer bytes) {
   const bool piped = own_ != nullptr && !own_->pipes_out.empty();
   const bool own_follow = piped || (own_ != nullptr && !own_->events.data.empty());
@@ -93,6 +101,11 @@ bool Socket::emit_data(Buffer bytes) {
     listener(*this, last && !piped ? std::move(bytes) : bytes.share());
     return guard.alive();
   };
+  if (user_ != nullptr) {
+    const bool heard = own_follow || (shared_ != nullptr && !shared_->data.empty());
+    user_->on_stream_data(heard ? bytes.share() : std::move(bytes));
+    if (!heard || !guard.alive()) return guard.alive();
+  }
   if (shared_ != nullptr) shared_->data.emit_each(call_shared);
   if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
   if (guard.alive() && piped && !destroyed()) Pipe::feed_all(*this, std::move(bytes));
@@ -108,6 +121,7 @@ bool Socket::emit_error() {
   const Error error = own_->error;
   const bool shared_listens = shared_ != nullptr && !shared_->error.empty();
   if (!shared_listens && own_->events.error.empty()) {
+    if (user_ != nullptr) return true;  // 'close' tells it
     Guard guard(*this);
     net_.reactor().report_unhandled(error);
     return guard.alive();
@@ -180,6 +194,7 @@ void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
   }
   if (socket.own_ != nullptr) socket.own_->once_timed_out.clear();  // they are called now
   // Silent from now on, until there is activity again.
+  if (!socket.tell_user([](StreamUser& user) { user.on_stream_idle(); })) return;
   socket.emit(&SocketEvents::timeout);
 }
 

@@ -85,6 +85,15 @@ struct Socket::Guard {
   Guard* previous;
 };
 
+// False when the socket was destroyed by the user.
+template <class Call>
+bool Socket::tell_user(Call&& call) {
+  if (user_ == nullptr) return true;
+  Guard guard(*this);
+  call(*user_);
+  return guard.alive();
+}
+
 // Activity only notes the time; the timer looks at it when it fires, so a busy connection costs one
 // timer operation for each timeout.
 struct Socket::IdleTimer : TimerNode {

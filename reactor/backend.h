@@ -179,6 +179,8 @@ class Backend {
   // Any thread, any number of times: makes the poll() that runs now, or else the next one, return.
   virtual void wake() noexcept = 0;
   virtual Instant now() const noexcept = 0;
+  // The time of day: seconds since 1970-01-01T00:00:00Z, as the last tick of the kernel has it.
+  virtual std::int64_t unix_seconds() const noexcept = 0;
 
   // Control plane: synchronous, rare, never per byte.
   // A stream socket for connecting to `peer`, bound to `local` when that has a family.

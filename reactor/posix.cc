@@ -125,6 +125,12 @@ int Fd::release() noexcept { return std::exchange(fd_, -1); }
 
 Instant now() noexcept { return std::chrono::steady_clock::now(); }
 
+std::int64_t unix_seconds() noexcept {
+  timespec time{};
+  clock_gettime(CLOCK_REALTIME_COARSE, &time);
+  return time.tv_sec;
+}
+
 bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept {
   struct Start {
     void (*run)(void*) noexcept;

@@ -22,6 +22,7 @@ struct SimOptions {
   std::size_t window_bytes = 256 * 1024;  // received but unread bytes that a socket holds
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
   Instant start{};
+  std::int64_t unix_seconds_at_start = 784111777;  // Sun, 06 Nov 1994 08:49:37 GMT
   SimHosts hosts = {{"localhost", {"127.0.0.1", "::1"}}};
 };
 
@@ -43,6 +44,10 @@ class SimBackend final : public Backend {
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void wake() noexcept override;
   Instant now() const noexcept override { return now_; }
+  std::int64_t unix_seconds() const noexcept override {
+    return options_.unix_seconds_at_start +
+           std::chrono::duration_cast<std::chrono::seconds>(now_ - options_.start).count();
+  }
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
   Expected<void> adopt_stream(int fd) noexcept override;

@@ -7,6 +7,7 @@
 
 #include "tests/pair.h"
 #include "tests/raw_client.h"
+#include "tests/relay_backend.h"
 #include "tests/rules.h"
 
 namespace weir::test {
@@ -17,67 +18,33 @@ using namespace std::chrono_literals;
 int aborted_accepts = 0;  // so many calls of accept4(2) fail before the next one is made
 
 // Passes everything on but accepts, of which the next ones fail with the given codes.
-class FailingAccepts final : public Backend {
+class FailingAccepts final : public RelayBackend {
  public:
-  explicit FailingAccepts(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
+  using RelayBackend::RelayBackend;
 
   std::deque<int> codes;         // errno values
   std::vector<Instant> accepts;  // when each accept was submitted
   std::size_t watches = 0;       // polls that were submitted
 
-  BackendKind kind() const noexcept override { return inner_->kind(); }
   void submit(Op& op) noexcept override {
     watches += op.kind == OpKind::poll ? 1U : 0U;
     if (op.kind == OpKind::accept) accepts.push_back(now());
-    if (op.kind != OpKind::accept || codes.empty()) return inner_->submit(op);
+    if (op.kind != OpKind::accept || codes.empty()) return RelayBackend::submit(op);
     op.state = OpState::submitted;
     failed_.push_back(&op);
   }
   void cancel(Op& op) noexcept override {
-    if (std::ranges::find(failed_, &op) == failed_.end()) inner_->cancel(op);
+    if (std::ranges::find(failed_, &op) == failed_.end()) RelayBackend::cancel(op);
   }
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
-    if (failed_.empty()) return inner_->poll(until, batch);
+    if (failed_.empty()) return RelayBackend::poll(until, batch);
     batch[0] = {.op = failed_.front(), .result = -codes.front(), .more = false};
     failed_.pop_front();
     codes.pop_front();
     return 1;
   }
-  void wake() noexcept override { inner_->wake(); }
-  Instant now() const noexcept override { return inner_->now(); }
-  Expected<int> open(const Address& peer, const Address& local) noexcept override {
-    return inner_->open(peer, local);
-  }
-  Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override {
-    return inner_->listen(at, options);
-  }
-  Expected<void> adopt_stream(int fd) noexcept override { return inner_->adopt_stream(fd); }
-  Expected<void> adopt_listener(int fd, int backlog) noexcept override {
-    return inner_->adopt_listener(fd, backlog);
-  }
-  Address address(int fd, End end) const noexcept override { return inner_->address(fd, end); }
-  Expected<PeerCredentials> peer_credentials(int fd) const noexcept override {
-    return inner_->peer_credentials(fd);
-  }
-  std::int32_t receive_with_descriptors(int fd, std::span<char> room,
-                                        std::vector<int>& descriptors) noexcept override {
-    return inner_->receive_with_descriptors(fd, room, descriptors);
-  }
-  int set(int fd, SocketOption option, int value) noexcept override {
-    return inner_->set(fd, option, value);
-  }
-  int get(int fd, SocketFact fact) const noexcept override { return inner_->get(fd, fact); }
-  void shutdown(int fd, Direction direction) noexcept override { inner_->shutdown(fd, direction); }
-  void remove_path(const std::string& path) noexcept override { inner_->remove_path(path); }
-  void release(int fd) noexcept override { inner_->release(fd); }
-  void close(int fd) noexcept override { inner_->close(fd); }
-  int event_fd() noexcept override { return inner_->event_fd(); }
-  void prepare(Instant until) noexcept override { inner_->prepare(until); }
-  std::size_t live_chunks() const noexcept override { return inner_->live_chunks(); }
-  bool memory_in_demand() const noexcept override { return inner_->memory_in_demand(); }
 
  private:
-  std::unique_ptr<Backend> inner_;
   std::deque<Op*> failed_;
 };
 

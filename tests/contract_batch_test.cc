@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "tests/pair.h"
+#include "tests/relay_backend.h"
 #include "tests/rules.h"
 
 namespace weir::test {
@@ -13,14 +14,14 @@ namespace {
 using namespace std::chrono_literals;
 
 // Another backend, whose sends are noted, and held back on demand.
-class Gate final : public Backend {
+class Gate final : public RelayBackend {
  public:
   struct Sent {
     int fd;
     std::size_t bytes;
   };
 
-  explicit Gate(std::unique_ptr<Backend> behind) : behind_(std::move(behind)) {}
+  using RelayBackend::RelayBackend;
 
   // The sizes of the sends on this fd so far, in order.
   std::vector<std::size_t> sends(int fd) const {
@@ -35,7 +36,7 @@ class Gate final : public Backend {
     holding_ = false;
     for (Op* op : std::exchange(held_, {})) {
       op->state = OpState::idle;
-      behind_->submit(*op);
+      RelayBackend::submit(*op);
     }
   }
 
@@ -50,51 +51,10 @@ class Gate final : public Backend {
         return;
       }
     }
-    behind_->submit(op);
+    RelayBackend::submit(op);
   }
-
-  BackendKind kind() const noexcept override { return behind_->kind(); }
-  void cancel(Op& op) noexcept override { behind_->cancel(op); }
-  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
-    return behind_->poll(until, batch);
-  }
-  void wake() noexcept override { behind_->wake(); }
-  Instant now() const noexcept override { return behind_->now(); }
-  Expected<int> open(const Address& peer, const Address& local) noexcept override {
-    return behind_->open(peer, local);
-  }
-  Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override {
-    return behind_->listen(at, options);
-  }
-  Expected<void> adopt_stream(int fd) noexcept override { return behind_->adopt_stream(fd); }
-  Expected<void> adopt_listener(int fd, int backlog) noexcept override {
-    return behind_->adopt_listener(fd, backlog);
-  }
-  Address address(int fd, End end) const noexcept override { return behind_->address(fd, end); }
-  Expected<PeerCredentials> peer_credentials(int fd) const noexcept override {
-    return behind_->peer_credentials(fd);
-  }
-  std::int32_t receive_with_descriptors(int fd, std::span<char> room,
-                                        std::vector<int>& descriptors) noexcept override {
-    return behind_->receive_with_descriptors(fd, room, descriptors);
-  }
-  int set(int fd, SocketOption option, int value) noexcept override {
-    return behind_->set(fd, option, value);
-  }
-  int get(int fd, SocketFact fact) const noexcept override { return behind_->get(fd, fact); }
-  void shutdown(int fd, Direction direction) noexcept override {
-    behind_->shutdown(fd, direction);
-  }
-  void remove_path(const std::string& path) noexcept override { behind_->remove_path(path); }
-  void release(int fd) noexcept override { behind_->release(fd); }
-  void close(int fd) noexcept override { behind_->close(fd); }
-  int event_fd() noexcept override { return behind_->event_fd(); }
-  void prepare(Instant until) noexcept override { behind_->prepare(until); }
-  std::size_t live_chunks() const noexcept override { return behind_->live_chunks(); }
-  bool memory_in_demand() const noexcept override { return behind_->memory_in_demand(); }
 
  private:
-  std::unique_ptr<Backend> behind_;
   bool holding_ = false;
   std::vector<Op*> held_;
   std::vector<Sent> sent_;
