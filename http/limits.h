@@ -1,7 +1,11 @@
 // Every limit and default of http in one place, with its reason. Sizes are bytes.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
+
+#include "weir/reactor/time.h"
 
 namespace weir::inline v1::http::limits {
 
@@ -45,6 +49,28 @@ inline constexpr std::size_t kSentFieldsFirst = 16;
 inline constexpr std::size_t kSentFieldBytesFirst = 512;
 // A reason phrase; nobody acts on one.
 inline constexpr std::size_t kReasonBytesMax = 512;
+
+// Node's times.
+inline constexpr Duration kHeadersTimeoutDefault = std::chrono::seconds(60);
+inline constexpr Duration kRequestTimeoutDefault = std::chrono::seconds(300);
+inline constexpr Duration kKeepAliveTimeoutDefault = std::chrono::seconds(5);
+// Kestrel's: a client that sends its body a byte at a time is no client.
+inline constexpr std::uint32_t kBodyRateMinDefault = 240;
+inline constexpr Duration kBodyRateGraceDefault = std::chrono::seconds(5);
+// Requests that one connection can have in work.
+inline constexpr std::size_t kPipelinedMaxDefault = 32;
+// After the last response the client's bytes are read and dropped for a while, so that the response
+// is not lost to a reset (RFC 9112, section 9.6).
+inline constexpr std::size_t kLingerBytesMax = std::size_t{1} << 20;
+inline constexpr Duration kLingerTime = std::chrono::seconds(2);
+// A request body that nobody wants is read and dropped up to here to keep the connection; beyond,
+// a new connection is cheaper.
+inline constexpr std::uint64_t kUnwantedBodyMax = std::uint64_t{1} << 20;
+// Pieces of a body up to here are copied next to the head and to each other: cheaper than a piece
+// of its own in the kernel's list.
+inline constexpr std::size_t kCopiedPieceMax = 2 * 1024;
+// Answered requests whose memory is kept for the next ones.
+inline constexpr std::size_t kSpareExchangesMax = 64;
 
 // Pairs of a query that are looked at: Node's number, against floods of keys.
 inline constexpr std::size_t kQueryPairsMaxDefault = 1000;

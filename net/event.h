@@ -26,8 +26,14 @@ class Event {
   Event() noexcept = default;
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  ~Event() {
+  ~Event() { clear(); }
+
+  // Removes all listeners. Not while the event is being emitted.
+  void clear() noexcept {
     while (first_ != nullptr) delete std::exchange(first_, first_->next);
+    last_ = nullptr;
+    live_ = 0;
+    dropped_any_ = false;
   }
 
   bool empty() const noexcept { return live_ == 0; }

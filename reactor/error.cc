@@ -36,6 +36,7 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_INVALID_HTTP_TOKEN", "not a token of HTTP"},
     {"ERR_INVALID_CHAR", "a control character where HTTP allows none"},
     {"ERR_HTTP_INVALID_STATUS_CODE", "not a status code that can be sent"},
+    {"ERR_HTTP_HEADERS_SENT", "the head of the response is settled already"},
     {"ERR_HTTP_CONTENT_LENGTH_MISMATCH", "more bytes of body than Content-Length says"},
     {"ERR_HTTP_TRAILER_INVALID", "trailers are not possible in this message"},
 };

@@ -36,6 +36,7 @@ enum class Mistake : int {
   invalid_http_token,     // ERR_INVALID_HTTP_TOKEN
   invalid_char,           // ERR_INVALID_CHAR
   invalid_status_code,    // ERR_HTTP_INVALID_STATUS_CODE
+  headers_sent,           // ERR_HTTP_HEADERS_SENT
   content_length_mismatch,  // ERR_HTTP_CONTENT_LENGTH_MISMATCH
   trailer_invalid,        // ERR_HTTP_TRAILER_INVALID
 };

@@ -1,0 +1,255 @@
+// Reading: from bytes to handlers.
+#include "http/connection.h"
+
+#include <utility>
+
+#include "http/server_core.h"
+
+namespace weir::inline v1::http {
+
+Connection::Connection(ServerCore& core, net::Socket& socket) noexcept
+    : Task([](Task& task) noexcept { static_cast<Connection&>(task).run(); }),
+      reactor_(core.reactor),
+      part_(core.part),
+      core_(core),
+      socket_(socket),
+      stream_(socket),
+      parser_(&core.options.parser),
+      timer_(*this),
+      message_begun_(now()),
+      idle_since_(message_begun_) {
+  stream_.set_user(this);
+  arm();
+}
+
+bool Connection::gone() const noexcept { return gone_ || core_.gone; }
+
+void Connection::look_again() noexcept {
+  if (running_) {
+    again_ = true;
+  } else if (!gone()) {
+    reactor_.schedule(*this);
+  }
+}
+
+// ---- What the stream tells ----
+
+void Connection::on_stream_data(Buffer bytes) noexcept {
+  if (phase_ == Phase::lingering || phase_ == Phase::surrendered) {
+    discard(bytes.size());
+  } else {
+    input_ = std::move(bytes);
+  }
+  run();
+}
+
+void Connection::on_stream_end() noexcept {
+  input_ended_ = true;
+  run();
+}
+
+void Connection::on_stream_sent(bool drained) noexcept {
+  if (drained) stream_full_ = false;
+  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+  run();
+}
+
+void Connection::on_stream_idle() noexcept {
+  if (core_.timeout.empty()) return destroy({});
+  core_.timeout.emit_each([&](auto& listener, bool) {
+    listener(socket_);
+    return !gone();
+  });
+}
+
+void Connection::run() noexcept {
+  if (gone() || socket_.destroyed()) return;
+  running_ = true;
+  do {
+    again_ = false;
+    if (!read() || !advance() || !tell() || !finish_closing()) return;
+  } while (again_);
+  running_ = false;
+  flush_staged();
+  check_linger();
+  update_flow();
+  arm();
+}
+
+bool Connection::tell() { return tell_leaving() && tell_pipeline(); }
+
+// ---- Reading ----
+
+// A body waits for whoever is to read it; a next request for room in the pipeline, and for output
+// to leave.
+bool Connection::can_read() const noexcept {
+  if (phase_ != Phase::reading) return false;
+  if (reading_ == nullptr) {
+    return pipelined_ < core_.options.pipelined_max && !is_above_high_water();
+  }
+  const Request& request = reading_->request;
+  return request.body_size() == 0U || reading_->answered || request.takes_data();
+}
+
+bool Connection::read() {
+  while (can_read() && !socket_.destroyed()) {
+    const bool between = reading_ == nullptr && parser_.is_between_messages();
+    const Step step = parser_.next(input_.view());
+    if (between && requests_ != 0 && !parser_.is_between_messages()) message_begun_ = now();
+    if (step.kind == Step::Kind::need_more) {
+      input_.reset();
+      return end_input();
+    }
+    if (!take_step(step)) return false;
+  }
+  return true;
+}
+
+bool Connection::take_step(const Step& step) {
+  switch (step.kind) {
+    case Step::Kind::head: return begin_request(step.consumed);
+    case Step::Kind::body: return read_body(step);
+    case Step::Kind::end: input_.drop_front(step.consumed); return end_request() && advance();
+    case Step::Kind::error: return fail_parse();
+    case Step::Kind::need_more: break;
+  }
+  return true;
+}
+
+// All input is used up. Behind the peer's FIN nothing else comes.
+bool Connection::end_input() {
+  if (at_limit_ && reading_ == nullptr) phase_ = Phase::closing;
+  if (!input_ended_) return true;
+  if (reading_ != nullptr || !parser_.is_between_messages()) {
+    return fail({.status = 400,
+                 .code = "HPE_INVALID_EOF_STATE",
+                 .text = "the end of the connection in the middle of a request"});
+  }
+  phase_ = Phase::closing;
+  return true;
+}
+
+bool Connection::begin_request(std::size_t consumed) {
+  const RequestHead& head = parser_.head();
+  const auto most = core_.options.body_bytes_max;
+  if (most && head.framing.length > *most) {
+    return fail({.status = 413, .code = "ERR_HTTP_BODY_TOO_LARGE", .text = "the body is too large"});
+  }
+  Exchange* exchange = part_.take_exchange(*this);
+  const bool kept = exchange != nullptr && exchange->request.keep_head(head);
+  if (!kept) {
+    if (exchange != nullptr) part_.give_back(*exchange);
+    const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
+    return fail({.status = facts.status, .code = facts.code, .text = facts.text});
+  }
+  input_.drop_front(consumed);
+  exchange->ordinal = ++requests_;
+  body_bytes_ = dropped_bytes_ = 0;
+  body_begun_ = now();
+  reading_ = exchange;
+  pipeline_.push_back(*exchange);
+  if (++pipelined_ == 1) take_turn(*exchange);
+  return dispatch(*exchange);
+}
+
+bool Connection::dispatch(Exchange& exchange) {
+  const RequestHead& head = exchange.request.head_;
+  const std::uint64_t most = core_.options.requests_per_socket_max;
+  if (most != 0 && exchange.ordinal > most) return drop(exchange);
+  const bool tunnel = head.method == Method::connect;
+  const bool upgrade = head.has_upgrade && head.framing.kind == Framing::Kind::none;
+  if (tunnel || (upgrade && !core_.upgrade.empty())) return begin_upgrade(exchange);
+  if (head.expectation != Expectation::none) return meet_expectation(exchange);
+  return call(core_.request, exchange);
+}
+
+// What follows is no HTTP. Handed over when everything before it is answered; see hand_over().
+bool Connection::begin_upgrade(Exchange& exchange) {
+  parser_.hand_over();
+  reading_ = nullptr;
+  phase_ = Phase::closing;
+  exchange.upgrades = true;
+  exchange.request.complete_ = true;
+  return true;
+}
+
+bool Connection::meet_expectation(Exchange& exchange) {
+  const RequestHead& head = exchange.request.head_;
+  Response& response = exchange.response;
+  if (head.expectation == Expectation::proceed) {
+    if (!core_.check_continue.empty()) return call(core_.check_continue, exchange);
+    if (exchange.request.body_size() != 0U) static_cast<void>(response.write_continue());
+    return call(core_.request, exchange);
+  }
+  if (!core_.check_expectation.empty()) return call(core_.check_expectation, exchange);
+  exchange.closes = exchange.request.body_size() != 0U;
+  static_cast<void>(response.set_status(417));
+  response.end();
+  return true;
+}
+
+// Beyond requests_per_socket_max.
+bool Connection::drop(Exchange& exchange) {
+  exchange.closes = true;
+  core_.drop_request.emit_each([&](auto& listener, bool) {
+    listener(exchange.request);
+    return !gone();
+  });
+  if (gone()) return false;
+  static_cast<void>(exchange.response.set_status(503));
+  exchange.response.end();
+  return true;
+}
+
+bool Connection::call(net::Event<Request&, Response&>& event, Exchange& exchange) {
+  if (event.empty()) {
+    static_cast<void>(exchange.response.set_status(404));
+    exchange.response.end();
+    return true;
+  }
+  event.emit_each([&](auto& listener, bool) {
+    listener(exchange.request, exchange.response);
+    return !gone();
+  });
+  return !gone();
+}
+
+bool Connection::read_body(const Step& step) {
+  const auto offset = static_cast<std::size_t>(step.body.data() - input_.data());
+  Buffer piece = input_.slice(offset, step.body.size());
+  input_.drop_front(step.consumed);
+  body_bytes_ += piece.size();
+  Request& request = reading_->request;
+  const auto most = core_.options.body_bytes_max;
+  if (most && body_bytes_ > *most) {
+    return fail({.status = 413, .code = "ERR_HTTP_BODY_TOO_LARGE", .text = "the body is too large"});
+  }
+  if (request.takes_data()) {
+    request.deliver(std::move(piece));
+    return !gone();
+  }
+  dropped_bytes_ += piece.size();
+  if (dropped_bytes_ > limits::kUnwantedBodyMax) phase_ = Phase::closing;
+  return true;
+}
+
+bool Connection::end_request() {
+  Exchange& exchange = *std::exchange(reading_, nullptr);
+  Request& request = exchange.request;
+  request.finish_text();
+  if (gone()) return false;
+  if (!request.keep_trailers(parser_.trailers())) {
+    reading_ = &exchange;
+    const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
+    return fail({.status = facts.status, .code = facts.code, .text = facts.text});
+  }
+  parser_.release_message();
+  request.complete_ = true;
+  request.end_.emit_each([&](auto& listener, bool) {
+    listener(request);
+    return !gone();
+  });
+  return !gone();
+}
+
+}  // namespace weir::inline v1::http

@@ -1,0 +1,272 @@
+// Writing: from responses to the stream, in the order of their requests.
+#include <algorithm>
+#include <utility>
+
+#include "http/connection.h"
+#include "http/server_core.h"
+
+namespace weir::inline v1::http {
+
+// ---- What responses put ----
+
+Expected<ResponsePlan> Connection::plan(const Exchange& exchange,
+                                        std::optional<std::uint64_t> body_size) {
+  const Request& request = exchange.request;
+  const Response& response = exchange.response;
+  const RequestHead& head = request.head_;
+  const ServerOptions& options = core_.options;
+  ResponseFacts facts{.status = response.status_,
+                      .reason = response.reason_,
+                      .fields = &response.fields_,
+                      .to_head = head.method == Method::head,
+                      .version_minor = head.version_minor,
+                      .client_keeps_alive = head.keep_alive,
+                      .body_size = body_size};
+  const auto idle = std::chrono::floor<std::chrono::seconds>(options.keep_alive_timeout);
+  facts.keep_alive_seconds = static_cast<std::uint32_t>(idle.count());
+  if (const std::uint64_t most = options.requests_per_socket_max; most != 0) {
+    facts.requests_left =
+        static_cast<std::uint32_t>(most > exchange.ordinal ? most - exchange.ordinal : 0);
+  }
+  const bool body_left = !request.complete_ && request.body_size() != 0U;
+  const bool held_back = head.expectation == Expectation::proceed && !response.continued_;
+  const bool unwanted = !request.takes_data() && head.framing.length > limits::kUnwantedBodyMax;
+  facts.closing = core_.closing || exchange.closes || (body_left && (held_back || unwanted));
+  if (response.sends_date_ && options.send_date) facts.date = core_.date();
+  return plan_response(facts);
+}
+
+bool Connection::goes_out(const Exchange& exchange) const noexcept {
+  return exchange.in_turn && exchange.response.corked_ == 0 && exchange.waiting.empty();
+}
+
+void Connection::put_head(Exchange& exchange, const ResponsePlan& plan) {
+  if (!goes_out(exchange)) {
+    std::string text;
+    plan.append_to(text);
+    return put(exchange, text);
+  }
+  plan.append_to(core_.stage_for(*this));
+  out_ += plan.size();
+  exchange.written += plan.size();
+  look_again();
+}
+
+void Connection::put(Exchange& exchange, std::string_view text) {
+  exchange.written += text.size();
+  look_again();
+  if (goes_out(exchange)) return send(text);
+  exchange.waiting.add(text);
+  waiting_ += text.size();
+}
+
+void Connection::put(Exchange& exchange, Buffer&& bytes) {
+  if (bytes.size() <= limits::kCopiedPieceMax) return put(exchange, bytes.view());
+  exchange.written += bytes.size();
+  look_again();
+  if (goes_out(exchange)) return send(std::move(bytes));
+  waiting_ += bytes.size();
+  exchange.waiting.add(std::move(bytes));
+}
+
+void Connection::continued(const Exchange& exchange) noexcept {
+  if (reading_ == &exchange) body_begun_ = message_begun_ = now();
+}
+
+void Connection::answered(Exchange& exchange, bool complete) noexcept {
+  exchange.answered = true;
+  exchange.complete = complete;
+  look_again();
+}
+
+std::size_t Connection::queued() const noexcept { return in_stream() + waiting_; }
+
+bool Connection::is_full_for(std::size_t size) const noexcept {
+  const std::size_t most = core_.options.net.socket.queue.bytes_max;
+  const std::size_t already = queued();
+  return already != 0 && size > most - std::min(already, most);
+}
+
+bool Connection::is_above_high_water() const noexcept {
+  return stream_full_ || queued() >= core_.options.net.socket.queue.high_water;
+}
+
+void Connection::report_unhandled(const Error& error) const {
+  reactor_.report_unhandled(error);
+}
+
+// ---- To the stream ----
+
+void Connection::send(std::string_view text) {
+  out_ += text.size();
+  if (text.size() <= limits::kCopiedPieceMax) {
+    core_.stage_for(*this) += text;
+  } else {
+    flush_staged();
+    give_to_stream(Buffer::copy(text));
+  }
+}
+
+void Connection::send(Buffer&& bytes) {
+  out_ += bytes.size();
+  flush_staged();
+  give_to_stream(std::move(bytes));
+}
+
+void Connection::flush_staged() {
+  if (core_.staged_for != this) return;
+  core_.staged_for = nullptr;
+  give_to_stream(Buffer::copy(core_.staged));
+  core_.staged.clear();
+}
+
+// The stream has room for whatever a response was allowed to put; if it takes something not after
+// all, memory was refused, and half an answer helps nobody.
+void Connection::give_to_stream(Buffer&& bytes) {
+  if (bytes.empty()) return destroy(errno_code(ENOMEM));
+  switch (stream_.write(std::move(bytes))) {
+    case net::Write::ok: break;
+    case net::Write::full: stream_full_ = true; break;
+    case net::Write::refused: destroy(errno_code(ENOBUFS)); break;
+    case net::Write::closed: break;
+  }
+}
+
+std::size_t Connection::in_stream() const noexcept {
+  const std::size_t staged = core_.staged_for == this ? core_.staged.size() : 0;
+  return stream_.writable_length() + staged;
+}
+
+// ---- The pipeline ----
+
+void Connection::take_turn(Exchange& exchange) noexcept {
+  exchange.in_turn = true;
+  exchange.begin_at = out_;
+}
+
+void Connection::send_waiting(Exchange& exchange) {
+  waiting_ -= exchange.waiting.bytes();
+  exchange.waiting.drain([this](Buffer&& piece) {
+    if (piece.size() <= limits::kCopiedPieceMax) {
+      send(piece.view());
+    } else {
+      send(std::move(piece));
+    }
+  });
+}
+
+bool Connection::advance() {
+  while (!pipeline_.empty() && !socket_.destroyed()) {
+    Exchange& first = pipeline_.front();
+    if (!first.in_turn) take_turn(first);
+    if (first.upgrades) return hand_over(first);
+    if (first.response.corked_ != 0) return true;
+    if (!first.waiting.empty()) send_waiting(first);
+    if (!first.answered) return true;
+    if (!leave_pipeline(first)) return false;
+  }
+  return true;
+}
+
+// Its answer is out of our hands. When nobody is told about it any more it goes at once.
+bool Connection::leave_pipeline(Exchange& exchange) {
+  exchange.unlink();
+  --pipelined_;
+  idle_since_ = now();
+  const Response& response = exchange.response;
+  const bool keeps = response.plan_->keeps_connection() && exchange.complete;
+  const std::uint64_t most = core_.options.requests_per_socket_max;
+  if (!keeps) {
+    // Requests behind the last one that may be served are told so.
+    if (most != 0 && exchange.ordinal >= most && exchange.complete && phase_ == Phase::reading) {
+      at_limit_ = true;
+    } else {
+      phase_ = Phase::closing;
+    }
+  }
+  const bool drops_rest = !keeps && !at_limit_;
+  const bool told = response.is_watched() || exchange.request.has_listeners_;
+  if (told || reading_ == &exchange) {
+    leaving_.push_back(exchange);
+  } else if (!retire(exchange)) {
+    return false;
+  }
+  return !drops_rest || drop_pipeline();
+}
+
+// Answered responses whose last byte is with the kernel.
+bool Connection::tell_leaving() {
+  while (!leaving_.empty()) {
+    Exchange& exchange = leaving_.front();
+    Response& response = exchange.response;
+    const std::uint64_t in_kernel = sent();
+    if (in_kernel < exchange.begin_at) return true;
+    if (!response.tell(in_kernel - exchange.begin_at)) return false;
+    if (in_kernel < exchange.begin_at + exchange.written) return true;
+    if (!std::exchange(response.finished_, true) && !response.emit(response.finish_)) return false;
+    if (reading_ == &exchange) return true;
+    exchange.unlink();
+    if (!retire(exchange)) return false;
+  }
+  return true;
+}
+
+bool Connection::tell_pipeline() {
+  pipeline_.for_each([this](Exchange& exchange) {
+    if (gone()) return;
+    Response& response = exchange.response;
+    const std::uint64_t in_kernel = exchange.in_turn ? sent() - exchange.begin_at : 0;
+    if (!response.tell(in_kernel)) return;
+    const bool drained = in_stream() <= core_.options.net.socket.queue.low_water;
+    if (response.needs_drain_ && exchange.in_turn && exchange.waiting.empty() && drained) {
+      stream_full_ = false;
+      response.needs_drain_ = false;
+      response.emit(response.drain_);
+    }
+  });
+  return !gone();
+}
+
+// 'close' for both, and the memory back. Precondition: the exchange is in no list.
+bool Connection::retire(Exchange& exchange) {
+  if (!exchange.response.emit(exchange.response.close_)) return false;
+  Request& request = exchange.request;
+  request.close_.emit_each([&](auto& listener, bool) {
+    listener(request);
+    return !gone();
+  });
+  if (gone()) {
+    leaving_.push_back(exchange);
+    return false;
+  }
+  part_.give_back(exchange);
+  return true;
+}
+
+// An upgrade waits until it is alone, and everything before it is with the kernel.
+bool Connection::hand_over(Exchange& exchange) {
+  if (!leaving_.empty() || queued() != 0) return true;
+  const bool tunnel = exchange.request.method() == Method::connect;
+  net::Event<Upgrade&>& event = tunnel ? core_.connect : core_.upgrade;
+  if (event.empty()) {
+    destroy({});
+    return true;
+  }
+  exchange.unlink();
+  stream_.set_user(nullptr);
+  core_.remove(*this);
+  Upgrade upgrade{.request = exchange.request, .socket = socket_, .head = std::move(input_)};
+  event.emit_each([&](auto& listener, bool) {
+    listener(upgrade);
+    return !core_.gone;
+  });
+  if (gone()) {
+    leaving_.push_back(exchange);
+  } else {
+    retire(exchange);
+  }
+  condemn();
+  return false;
+}
+
+}  // namespace weir::inline v1::http

@@ -1,0 +1,64 @@
+// A request with its response: what a connection has in work. Private to http.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "weir/http/response.h"
+#include "weir/reactor/intrusive_list.h"
+
+namespace weir::inline v1::http {
+
+class Connection;
+
+// Output of a response whose turn has not come, or that is corked. Small texts lie together.
+class Waiting {
+ public:
+  void add(std::string_view text);
+  void add(Buffer&& bytes);
+  std::size_t bytes() const noexcept { return bytes_; }
+  bool empty() const noexcept { return bytes_ == 0; }
+  // Calls `take` with each Buffer, in order, and is empty then.
+  template <class Take>
+  void drain(Take&& take) {
+    gather();
+    bytes_ = 0;
+    for (Buffer& piece : std::exchange(pieces_, {})) take(std::move(piece));
+  }
+  void clear() noexcept;
+
+ private:
+  void gather();
+
+  std::vector<Buffer> pieces_;
+  std::string text_;  // behind the last piece
+  std::size_t bytes_ = 0;
+};
+
+// Owner: HttpPart, which uses it again and destroys it last, so that weak references may look at it. In one list of its connection at a time:
+//
+//     pipeline   dispatched, in the order of the requests; only the first one's output goes out
+//     leaving    answered; the kernel has not taken all of it, or its request is still being read
+struct Exchange final : ListNode {
+  Exchange() noexcept : request(*this), response(*this) {}
+
+  // Forgets everything but the memory that it keeps for the next one.
+  void reset() noexcept;
+
+  Connection* connection = nullptr;  // null: not in use
+  std::uint64_t number = 0;          // of all exchanges; 0: not in use
+  std::uint64_t ordinal = 0;         // of its connection's, from 1
+  Request request;
+  Response response;
+  Waiting waiting;
+  std::uint64_t written = 0;  // bytes of its output
+  std::uint64_t begin_at = 0;  // in turn: where in the connection's output they begin
+  bool in_turn = false;   // what is written goes out
+  bool answered = false;  // its response has ended
+  bool complete = true;   // answered: with all the bytes that its head has promised
+  bool closes = false;    // its response says Connection: close, whatever else is the case
+  bool upgrades = false;  // waits to be alone, for 'upgrade' or 'connect'
+};
+
+}  // namespace weir::inline v1::http

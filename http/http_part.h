@@ -1,0 +1,35 @@
+// What http keeps for each reactor: memory for its objects. Private to http.
+#pragma once
+
+#include <cstdint>
+
+#include "weir/reactor/slab.h"
+#include "http/connection.h"
+#include "http/exchange.h"
+
+namespace weir::inline v1::http {
+
+// Owner thread; made with the first server of a reactor, gone with the reactor.
+class HttpPart {
+ public:
+  explicit HttpPart(Reactor&) noexcept {}
+  HttpPart(const HttpPart&) = delete;
+  HttpPart& operator=(const HttpPart&) = delete;
+  ~HttpPart();
+
+  static HttpPart& of(Reactor& reactor) { return reactor.part<HttpPart>(); }
+
+  // Null: memory refused.
+  Exchange* take_exchange(Connection& connection) noexcept;
+  // Precondition: no listener of it is running.
+  void give_back(Exchange& exchange) noexcept;
+  Slab<Connection>& connections() noexcept { return connections_; }
+
+ private:
+  Slab<Exchange> exchanges_;
+  IntrusiveList<Exchange> spare_;
+  Slab<Connection> connections_;
+  std::uint64_t last_number_ = 0;
+};
+
+}  // namespace weir::inline v1::http

@@ -1,0 +1,129 @@
+#include "weir/http/server.h"
+
+#include <utility>
+
+#include "http/server_core.h"
+
+namespace weir::inline v1::http {
+
+Server::Server(Reactor& reactor, ServerOptions options)
+    : core_(new ServerCore(reactor, std::move(options))) {}
+
+Server::Server(Reactor& reactor, Handler handler, ServerOptions options)
+    : Server(reactor, std::move(options)) {
+  on_request(std::move(handler));
+}
+
+Server::~Server() { core_->abandon(); }
+
+Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)> once_listening) {
+  const ServerOptions& options = core_->options;
+  const Duration whole = options.request_timeout;
+  if (whole != Duration::zero() && *options.headers_timeout > whole) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = "headers_timeout must not be above request_timeout"});
+  }
+  core_->closing = false;
+  if (!once_listening) return core_->net->listen(at);
+  return core_->net->listen(at, boxed([this, call = std::move(once_listening)](net::Server&) mutable {
+                              call(*this);
+                            }));
+}
+
+bool Server::listening() const noexcept { return core_->net->listening(); }
+Address Server::address() const { return core_->net->address(); }
+
+Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
+  core_->closing = true;
+  for (Connection* connection : core_->connections) connection->server_closes();
+  if (!done) return core_->net->close();
+  return core_->net->close(
+      boxed([this, call = std::move(done)](net::Server&, std::error_code code) mutable {
+        call(*this, code);
+      }));
+}
+
+void Server::drain(Duration patience) {
+  static_cast<void>(close());
+  if (core_->connections.empty()) return;
+  core_->drain_timer = core_->reactor.after(patience, [this] { close_all_connections(); });
+}
+
+void Server::close_idle_connections() {
+  for (Connection* connection : core_->connections) {
+    if (connection->is_idle()) connection->destroy({});
+  }
+}
+
+void Server::close_all_connections() { core_->net->close_all_connections(); }
+
+std::size_t Server::connections() const noexcept { return core_->net->connections(); }
+const ServerOptions& Server::options() const noexcept { return core_->options; }
+net::Server& Server::net() noexcept { return *core_->net; }
+Reactor& Server::reactor() const noexcept { return core_->reactor; }
+
+// ---- Listeners ----
+
+ListenerId Server::on_request(Handler call, Times times) {
+  return core_->request.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_check_continue(Handler call, Times times) {
+  return core_->check_continue.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_check_expectation(Handler call, Times times) {
+  return core_->check_expectation.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_upgrade(Function<void(Upgrade&)> call, Times times) {
+  return core_->upgrade.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_connect(Function<void(Upgrade&)> call, Times times) {
+  return core_->connect.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_client_error(Function<void(const ClientError&, net::Socket&)> call,
+                                   Times times) {
+  return core_->client_error.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_drop_request(Function<void(Request&)> call, Times times) {
+  return core_->drop_request.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_connection(Function<void(net::Socket&)> call, Times times) {
+  return core_->net->on_connection(std::move(call), times);
+}
+
+ListenerId Server::on_timeout(Function<void(net::Socket&)> call, Times times) {
+  return core_->timeout.add(std::move(call), times == Times::once);
+}
+
+ListenerId Server::on_server_error(Function<void(Server&, const Error&)> call, Times times) {
+  return core_->net->on_server_error(
+      boxed([this, call = std::move(call)](net::Server&, const Error& error) mutable {
+        call(*this, error);
+      }),
+      times);
+}
+
+ListenerId Server::on_server_close(Function<void(Server&)> call, Times times) {
+  return core_->net->on_server_close(
+      boxed([this, call = std::move(call)](net::Server&) mutable { call(*this); }), times);
+}
+
+void Server::off(ListenerId id) noexcept {
+  core_->request.remove(id);
+  core_->check_continue.remove(id);
+  core_->check_expectation.remove(id);
+  core_->upgrade.remove(id);
+  core_->connect.remove(id);
+  core_->client_error.remove(id);
+  core_->drop_request.remove(id);
+  core_->timeout.remove(id);
+  core_->net->off(id);
+}
+
+}  // namespace weir::inline v1::http
