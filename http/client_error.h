@@ -15,7 +15,7 @@ struct ClientError {
   std::string_view text;   // one line for people
   ParseError parse_error = ParseError::none;  // when the parser found it
   std::uint64_t bytes_parsed = 0;  // of the message that is wrong, which were good
-  std::string_view packet = {};    // what was received last, from the wrong message on
+  std::string_view packet = {};    // of the last receive, from where the wrong message begins
 };
 
 }  // namespace weir::inline v1::http

@@ -39,6 +39,7 @@ void Connection::on_stream_data(Buffer bytes) noexcept {
     discard(bytes.size());
   } else {
     input_ = std::move(bytes);
+    parsed_ = 0;
   }
   run();
 }
@@ -95,9 +96,13 @@ bool Connection::read() {
   while (can_read() && !socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
     const Step step = parser_.next(input_.view());
-    if (between && requests_ != 0 && !parser_.is_between_messages()) message_begun_ = now();
+    if (between) {
+      parsed_ = 0;
+      if (requests_ != 0 && !parser_.is_between_messages()) message_begun_ = now();
+    }
     if (step.kind == Step::Kind::need_more) {
       input_.reset();
+      parsed_ = 0;
       return end_input();
     }
     if (!take_step(step)) return false;
@@ -105,11 +110,21 @@ bool Connection::read() {
   return true;
 }
 
+void Connection::consume(std::size_t size) noexcept {
+  input_.drop_front(size);
+  parsed_ += size;
+}
+
+// The bytes before input_ are in the same receive and still there.
+std::string_view Connection::packet() const noexcept {
+  return {input_.data() - parsed_, parsed_ + input_.size()};
+}
+
 bool Connection::take_step(const Step& step) {
   switch (step.kind) {
     case Step::Kind::head: return begin_request(step.consumed);
     case Step::Kind::body: return read_body(step);
-    case Step::Kind::end: input_.drop_front(step.consumed); return end_request() && advance();
+    case Step::Kind::end: consume(step.consumed); return end_request() && advance();
     case Step::Kind::error: return fail_parse();
     case Step::Kind::need_more: break;
   }
@@ -142,7 +157,7 @@ bool Connection::begin_request(std::size_t consumed) {
     const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
     return fail({.status = facts.status, .code = facts.code, .text = facts.text});
   }
-  input_.drop_front(consumed);
+  consume(consumed);
   exchange->ordinal = ++requests_;
   body_bytes_ = dropped_bytes_ = 0;
   body_begun_ = now();
@@ -217,7 +232,7 @@ bool Connection::call(net::Event<Request&, Response&>& event, Exchange& exchange
 bool Connection::read_body(const Step& step) {
   const auto offset = static_cast<std::size_t>(step.body.data() - input_.data());
   Buffer piece = input_.slice(offset, step.body.size());
-  input_.drop_front(step.consumed);
+  consume(step.consumed);
   body_bytes_ += piece.size();
   Request& request = reading_->request;
   const auto most = core_.options.body_bytes_max;
@@ -245,6 +260,7 @@ bool Connection::end_request() {
   }
   parser_.release_message();
   request.complete_ = true;
+  if (!request.keep_alive()) phase_ = Phase::closing;
   request.end_.emit_each([&](auto& listener, bool) {
     listener(request);
     return !gone();

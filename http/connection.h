@@ -66,7 +66,7 @@ class Connection final : private net::StreamUser, private Task {
   void answered(Exchange& exchange, bool complete) noexcept;
   // Bytes that the kernel has not taken, of all responses.
   std::size_t queued() const noexcept;
-  bool is_full_for(std::size_t size) const noexcept;
+  bool is_full_for(const Exchange& exchange, std::size_t size) const noexcept;
   bool is_above_high_water() const noexcept;
   void report_unhandled(const Error& error) const;
 
@@ -100,6 +100,8 @@ class Connection final : private net::StreamUser, private Task {
   bool read();
   bool can_read() const noexcept;
   bool take_step(const Step& step);
+  void consume(std::size_t size) noexcept;
+  std::string_view packet() const noexcept;
   bool begin_request(std::size_t consumed);
   bool dispatch(Exchange& exchange);
   bool begin_upgrade(Exchange& exchange);
@@ -137,8 +139,8 @@ class Connection final : private net::StreamUser, private Task {
   void close_after_output();
   void discard(std::size_t size);
   void check_linger() noexcept;
-  bool abort_request(Exchange& exchange, const Error& error);
-  bool abort(Exchange& exchange, const Error& error);
+  bool abort_request(Exchange& exchange, std::error_code code);
+  bool abort(Exchange& exchange, std::error_code code);
   void condemn() noexcept;
 
   // connection_time.cc
@@ -156,6 +158,7 @@ class Connection final : private net::StreamUser, private Task {
   net::Stream& stream_;
   RequestParser parser_;
   Buffer input_;                      // received, not parsed
+  std::size_t parsed_ = 0;            // bytes before it, of the same receive and message
   IntrusiveList<Exchange> pipeline_;  // dispatched, not answered
   IntrusiveList<Exchange> leaving_;   // answered
   Exchange* reading_ = nullptr;       // whose body comes

@@ -39,17 +39,16 @@ bool Connection::fail(const ClientError& error) {
 bool Connection::abort_reading() {
   if (reading_ == nullptr) return true;
   Exchange& exchange = *std::exchange(reading_, nullptr);
-  const Error error{.code = errno_code(ECONNRESET), .detail = "aborted"};
   if (exchange.answered && exchange.waiting.empty() && exchange.in_turn) {
     failure_->silent = true;
-    return abort_request(exchange, error);
+    return abort_request(exchange, {});
   }
   const bool some_out = exchange.in_turn && exchange.written > exchange.waiting.bytes();
   failure_->silent = some_out && exchange.response.head_out_;
   waiting_ -= exchange.waiting.bytes();
   exchange.unlink();
   --pipelined_;
-  return abort(exchange, error);
+  return abort(exchange, {});
 }
 
 // Precondition: everything before it is answered.
@@ -68,7 +67,7 @@ bool Connection::answer_failure() {
   flush_staged();
   phase_ = Phase::surrendered;
   ClientError error = failure.error;
-  error.packet = input_.view();
+  error.packet = packet();
   core_.client_error.emit_each([&](auto& listener, bool) {
     listener(error, socket_);
     return !gone();
@@ -95,13 +94,12 @@ void Connection::server_closes() {
 
 // Behind an answer that ends the connection nothing is answered.
 bool Connection::drop_pipeline() {
-  const Error error{.code = errno_code(ECONNRESET), .detail = "aborted"};
   while (!pipeline_.empty()) {
     Exchange& exchange = pipeline_.pop_front();
     --pipelined_;
     if (reading_ == &exchange) reading_ = nullptr;
     waiting_ -= exchange.waiting.bytes();
-    if (!abort(exchange, error)) return false;
+    if (!abort(exchange, {})) return false;
   }
   return true;
 }
@@ -147,18 +145,17 @@ void Connection::on_stream_closed(const Error& error) noexcept {
   running_ = true;
   phase_ = Phase::lingering;
   core_.remove(*this);
-  Error reason = error;
-  if (!reason.code) reason = {.code = errno_code(ECONNRESET), .detail = "aborted"};
   bool going_on = true;
   for (IntrusiveList<Exchange>* list : {&leaving_, &pipeline_}) {
-    while (going_on && !list->empty()) going_on = abort(list->pop_front(), reason);
+    while (going_on && !list->empty()) going_on = abort(list->pop_front(), error.code);
   }
   condemn();
 }
 
-// Before its end.
-bool Connection::abort_request(Exchange& exchange, const Error& error) {
+// Before its end. No code: the client is to blame.
+bool Connection::abort_request(Exchange& exchange, std::error_code code) {
   Request& request = exchange.request;
+  const Error error{.code = code ? code : errno_code(ECONNRESET), .detail = "aborted"};
   request.aborted_ = true;
   request.abort_.emit_each([&](auto& listener, bool) {
     listener(request);
@@ -173,12 +170,13 @@ bool Connection::abort_request(Exchange& exchange, const Error& error) {
 }
 
 // Precondition: the exchange is in no list.
-bool Connection::abort(Exchange& exchange, const Error& error) {
+bool Connection::abort(Exchange& exchange, std::error_code code) {
   Response& response = exchange.response;
   const bool served = response.finished_ && exchange.request.complete_;
   response.destroyed_ = !response.finished_;
-  const bool going_on = (served || exchange.request.aborted_ || abort_request(exchange, error)) &&
-                        response.fail_calls(error.code) && retire(exchange);
+  const bool going_on = (served || exchange.request.aborted_ || abort_request(exchange, code)) &&
+                        response.fail_calls(code ? code : Mistake::stream_destroyed) &&
+                        retire(exchange);
   if (!going_on && !exchange.linked()) pipeline_.push_back(exchange);
   return going_on;
 }

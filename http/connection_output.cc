@@ -81,9 +81,11 @@ void Connection::answered(Exchange& exchange, bool complete) noexcept {
 
 std::size_t Connection::queued() const noexcept { return in_stream() + waiting_; }
 
-bool Connection::is_full_for(std::size_t size) const noexcept {
+// Whoever's turn it is, is not held up by what waits behind it.
+bool Connection::is_full_for(const Exchange& exchange, std::size_t size) const noexcept {
   const std::size_t most = core_.options.net.socket.queue.bytes_max;
-  const std::size_t already = queued();
+  const std::size_t already =
+      exchange.in_turn ? in_stream() + exchange.waiting.bytes() : queued();
   return already != 0 && size > most - std::min(already, most);
 }
 
@@ -184,6 +186,7 @@ bool Connection::leave_pipeline(Exchange& exchange) {
       phase_ = Phase::closing;
     }
   }
+  if (!keeps && failure_) failure_->silent = true;
   const bool drops_rest = !keeps && !at_limit_;
   const bool told = response.is_watched() || exchange.request.has_listeners_;
   if (told || reading_ == &exchange) {
@@ -203,7 +206,8 @@ bool Connection::tell_leaving() {
     if (in_kernel < exchange.begin_at) return true;
     if (!response.tell(in_kernel - exchange.begin_at)) return false;
     if (in_kernel < exchange.begin_at + exchange.written) return true;
-    if (!std::exchange(response.finished_, true) && !response.emit(response.finish_)) return false;
+    const bool news = !std::exchange(response.finished_, true);
+    if (news && !(response.emit(response.finish_) && response.tell(exchange.written))) return false;
     if (reading_ == &exchange) return true;
     exchange.unlink();
     if (!retire(exchange)) return false;
@@ -215,14 +219,13 @@ bool Connection::tell_pipeline() {
   pipeline_.for_each([this](Exchange& exchange) {
     if (gone()) return;
     Response& response = exchange.response;
-    const std::uint64_t in_kernel = exchange.in_turn ? sent() - exchange.begin_at : 0;
-    if (!response.tell(in_kernel)) return;
     const bool drained = in_stream() <= core_.options.net.socket.queue.low_water;
     if (response.needs_drain_ && exchange.in_turn && exchange.waiting.empty() && drained) {
       stream_full_ = false;
       response.needs_drain_ = false;
-      response.emit(response.drain_);
+      if (!response.emit(response.drain_)) return;
     }
+    response.tell(exchange.in_turn ? sent() - exchange.begin_at : 0);
   });
   return !gone();
 }

@@ -21,9 +21,8 @@ Instant Connection::body_deadline() const noexcept {
   const std::chrono::duration<double> paid(static_cast<double>(body_bytes_) /
                                            options.body_rate_min);
   const Duration most = std::chrono::hours(24 * 365);
-  const Duration bought =
-      paid < most ? std::chrono::duration_cast<Duration>(paid) : most;
-  return later(body_begun_, std::max(options.body_rate_grace, bought));
+  const Duration bought = paid < most ? std::chrono::duration_cast<Duration>(paid) : most;
+  return later(body_begun_, std::max(options.body_rate_grace + limits::kBodyRateDelay, bought));
 }
 
 Instant Connection::deadline() const noexcept {
@@ -93,7 +92,10 @@ void Connection::update_flow() {
     stream_.pause();
     // What waits is not to keep a whole chunk of the receive memory.
     if (!input_.empty() && input_.size() <= limits::kCopiedPieceMax) {
-      if (Buffer own = input_.to_owned(); !own.empty()) input_ = std::move(own);
+      if (Buffer own = input_.to_owned(); !own.empty()) {
+        input_ = std::move(own);
+        parsed_ = 0;
+      }
     }
   } else {
     const Duration blocked = now() - blocked_since_;

@@ -57,6 +57,9 @@ inline constexpr Duration kKeepAliveTimeoutDefault = std::chrono::seconds(5);
 // Kestrel's: a client that sends its body a byte at a time is no client.
 inline constexpr std::uint32_t kBodyRateMinDefault = 240;
 inline constexpr Duration kBodyRateGraceDefault = std::chrono::seconds(5);
+// So long after the grace the pace is looked at first: a client that gives up after the same round
+// number of seconds is not to meet our answer in its last moment.
+inline constexpr Duration kBodyRateDelay = std::chrono::milliseconds(500);
 // Requests that one connection can have in work.
 inline constexpr std::size_t kPipelinedMaxDefault = 32;
 // After the last response the client's bytes are read and dropped for a while, so that the response

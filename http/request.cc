@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "weir/http/field_value.h"
@@ -199,8 +200,46 @@ void Request::emit_data(Buffer bytes) {
   });
 }
 
+namespace {
+
+struct Collector {
+  std::size_t room;
+  Function<void(Request&, Response&, std::string_view)> done;
+  std::string body = {};
+  bool too_large = false;
+
+  void take(Response& response, std::string_view piece) {
+    if (too_large) return;
+    too_large = piece.size() > room;
+    if (too_large) return refuse(response);
+    room -= piece.size();
+    body += piece;
+  }
+  static void refuse(Response& response) {
+    if (response.headers_sent()) return;
+    static_cast<void>(response.set_status(413));
+    response.end();
+  }
+};
+
+}  // namespace
+
+void Request::read_body(std::size_t bytes_max,
+                        Function<void(Request&, Response&, std::string_view)> done) {
+  Response& response = exchange_.response;
+  if (head_.framing.length > bytes_max) return Collector::refuse(response);
+  auto owned = std::make_unique<Collector>(bytes_max, std::move(done));
+  Collector& collector = *owned;  // goes with its 'data' listener
+  on_end([&response, &collector](Request& request) {
+    if (!collector.too_large) collector.done(request, response, collector.body);
+  });
+  on_data([&response, owned = std::move(owned)](Request&, Buffer bytes) {
+    owned->take(response, bytes.view());
+  });
+}
+
 void Request::destroy(std::error_code code) {
-  if (exchange_.connection != nullptr) exchange_.connection->destroy(code);
+  exchange_.response.destroy(code);
 }
 
 net::Socket& Request::socket() const noexcept { return exchange_.connection->socket(); }

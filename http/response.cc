@@ -62,6 +62,7 @@ Expected<void> Response::set_status(int status, std::string_view reason) {
                     .detail = "a response has a status of 200 to 999, or 101; interim ones have "
                               "calls of their own"});
   }
+  if (const auto good = check_reason(reason); !good) return good;
   status_ = status;
   reason_ = reason;
   return {};
@@ -158,7 +159,7 @@ std::optional<Write> Response::refuse_write(std::size_t size, ResponseDone& done
     return Write::closed;
   }
   if (ended_) return reject({.code = Mistake::write_after_end}, std::move(done));
-  if (exchange_.connection->is_full_for(size)) {
+  if (exchange_.connection->is_full_for(exchange_, size)) {
     needs_drain_ = true;
     return Write::refused;
   }
@@ -167,16 +168,18 @@ std::optional<Write> Response::refuse_write(std::size_t size, ResponseDone& done
 
 template <class Bytes>
 void Response::put_piece(Bytes&& bytes, const BodyPiece& piece) {
+  // From here on they are ours, also when nothing of them is sent.
+  auto taken = std::forward<Bytes>(bytes);
   if (!piece.is_sent()) return;
   Connection& connection = *exchange_.connection;
   if (!piece.before().empty()) connection.put(exchange_, piece.before());
-  connection.put(exchange_, std::forward<Bytes>(bytes));
+  connection.put(exchange_, std::move(taken));
   if (!piece.behind().empty()) connection.put(exchange_, piece.behind());
 }
 
 Write Response::after_put(ResponseDone done) {
   if (done) remember(std::move(done));
-  if (destroyed_) return Write::closed;
+  if (ended_) return exchange_.connection->is_above_high_water() ? Write::full : Write::ok;
   if (!exchange_.connection->is_above_high_water()) return Write::ok;
   needs_drain_ = true;
   return Write::full;
@@ -189,7 +192,7 @@ Write Response::write_piece(Bytes&& bytes, ResponseDone done) {
     if (auto settled = settle_head({}); !settled) return fail(settled.error(), std::move(done));
   }
   const auto piece = body_.piece(bytes.size());
-  if (!piece) return reject(piece.error(), std::move(done));
+  if (!piece) return fail(piece.error(), std::move(done));
   put_head();
   put_piece(std::forward<Bytes>(bytes), *piece);
   return after_put(std::move(done));
@@ -198,7 +201,7 @@ Write Response::write_piece(Bytes&& bytes, ResponseDone done) {
 template <class Bytes>
 Write Response::end_with(Bytes&& bytes, ResponseDone done) {
   if (ended_ && !destroyed_ && bytes.size() == 0) {
-    if (done) remember(std::move(done), make_error_code(Mistake::already_finished));
+    remember(std::move(done), finished_ ? Mistake::already_finished : std::error_code());
     return Write::ok;
   }
   if (const auto refused = refuse_write(bytes.size(), done)) return *refused;
@@ -208,19 +211,21 @@ Write Response::end_with(Bytes&& bytes, ResponseDone done) {
     }
   }
   const auto piece = body_.piece(bytes.size());
-  if (piece) {
-    put_head();
-    put_piece(std::forward<Bytes>(bytes), *piece);
-  } else {
-    note(piece.error());
+  if (!piece) {
+    const Write result = fail(piece.error(), std::move(done));
+    if (!ended_) put_end();
+    return result;
   }
+  put_head();
+  put_piece(std::forward<Bytes>(bytes), *piece);
   put_end();
-  return piece ? after_put(std::move(done)) : reject_done(std::move(done), piece.error().code);
+  return after_put(std::move(done));
 }
 
 void Response::put_end() {
   put_head();
   ended_ = true;
+  needs_drain_ = false;
   corked_ = 0;
   auto end = body_.finish(&trailers_);
   if (!end) {
@@ -272,7 +277,9 @@ void Response::uncork() noexcept {
 }
 
 void Response::destroy(std::error_code code) {
-  if (exchange_.connection != nullptr) exchange_.connection->destroy(code);
+  if (exchange_.connection == nullptr) return;
+  destroyed_ = !finished_;
+  exchange_.connection->destroy(code);
 }
 
 std::size_t Response::writable_length() const noexcept {
@@ -308,9 +315,11 @@ Write Response::reject(Error error, ResponseDone done) {
   return reject_done(std::move(done), code);
 }
 
-// The head cannot be: the client learns that the server is at fault.
+// What was asked for cannot be. While no head is out the client learns that the server is at fault.
 Write Response::fail(Error error, ResponseDone done) {
   const Write result = reject(std::move(error), std::move(done));
+  if (head_out_) return result;
+  plan_.reset();
   fields_.clear();
   trailers_.clear();
   reason_.clear();

@@ -77,12 +77,7 @@ Expected<void> check(const ResponseFacts& facts, const Said& said) {
   if (facts.status < 100 || facts.status > 999) {
     return mistake(Mistake::invalid_status_code, "a status must be in 100..999");
   }
-  if (scan::control(facts.reason) != facts.reason.size()) {
-    return mistake(Mistake::invalid_char, "a control character in the reason phrase");
-  }
-  if (facts.reason.size() > limits::kReasonBytesMax) {
-    return mistake(Mistake::out_of_range, "the reason phrase is too long");
-  }
+  if (const auto good = check_reason(facts.reason); !good) return good;
   if (said.lengths != 0 && said.codings != 0) {
     return mistake(Mistake::bad_argument, "both Content-Length and Transfer-Encoding are set");
   }
@@ -96,6 +91,16 @@ Expected<void> check(const ResponseFacts& facts, const Said& said) {
 }
 
 }  // namespace
+
+Expected<void> check_reason(std::string_view reason) noexcept {
+  if (scan::control(reason) != reason.size()) {
+    return mistake(Mistake::invalid_char, "a control character in the reason phrase");
+  }
+  if (reason.size() > limits::kReasonBytesMax) {
+    return mistake(Mistake::out_of_range, "the reason phrase is too long");
+  }
+  return {};
+}
 
 // ---- Decisions ----
 

@@ -41,6 +41,9 @@ struct ResponseFacts {
   std::string_view date = {};  // of kDateBytes; empty: no Date field
 };
 
+// Mistake::invalid_char: a control byte. out_of_range: beyond limits::kReasonBytesMax.
+Expected<void> check_reason(std::string_view reason) noexcept;
+
 // Decided, and ready to be written. Owner: whoever called plan_response(); a value, good while the
 // facts' views and fields are unchanged.
 class ResponsePlan {

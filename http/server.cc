@@ -1,5 +1,6 @@
 #include "weir/http/server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "http/server_core.h"
@@ -19,6 +20,13 @@ Server::~Server() { core_->abandon(); }
 Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)> once_listening) {
   const ServerOptions& options = core_->options;
   const Duration whole = options.request_timeout;
+  const Duration least =
+      std::min({*options.headers_timeout, whole, options.body_rate_grace,
+                options.keep_alive_timeout, options.net.socket.timeout});
+  if (least < Duration::zero()) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = "a timeout must not be negative: 0 is none"});
+  }
   if (whole != Duration::zero() && *options.headers_timeout > whole) {
     return failure({.code = Mistake::out_of_range,
                     .detail = "headers_timeout must not be above request_timeout"});

@@ -8,13 +8,14 @@
 namespace weir::inline v1::http {
 namespace {
 
-// Above what the user allows: heads, which are not refused.
+// Above what the user allows, once for the response whose turn it is and once for those that wait:
+// heads, which are not refused.
 constexpr std::size_t kQueueRoomForHeads =
     limits::kPipelinedMaxDefault * (limits::kSentFieldBytesMax + 8 * 1024);
 
 net::ServerOptions with_room_for_heads(net::ServerOptions options) {
   options.socket.allow_half_open = true;
-  options.socket.queue.bytes_max += kQueueRoomForHeads;
+  options.socket.queue.bytes_max = 2 * options.socket.queue.bytes_max + kQueueRoomForHeads;
   return options;
 }
 

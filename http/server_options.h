@@ -23,8 +23,8 @@ struct ServerOptions {
   // Until the request is complete. Time that the server itself makes the client wait is not
   // counted, here and below.
   Duration request_timeout = limits::kRequestTimeoutDefault;
-  // A body slower than this, bytes a second on average after the grace, is cut off with 408; 0: any
-  // pace will do.
+  // A body slower than this, bytes a second on average from its begin, is cut off with 408; looked
+  // at from limits::kBodyRateDelay after the grace on. 0: any pace will do.
   std::uint32_t body_rate_min = limits::kBodyRateMinDefault;
   Duration body_rate_grace = limits::kBodyRateGraceDefault;
   // From the end of the last response until the first byte of the next request; then closed.

@@ -1,0 +1,202 @@
+// A server that answers what the tests, the load generators and a curious user ask for, over TCP or
+// a Unix socket, on one reactor or several.
+//
+//     bazel run -c opt //http/examples:demo_server -- --port 8080
+//
+// demo_routes.h has its pages. Nothing that a client can ask for is kept whole in memory: bodies,
+// files and chunks go out as the client takes them.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "http/examples/demo_routes.h"
+#include "weir/http/server.h"
+#include "weir/net/ip.h"
+#include "weir/reactor/reactor.h"
+
+namespace {
+
+using weir::example::DemoRoutes;
+using weir::example::open_directory;
+
+constexpr auto kDrainPatience = std::chrono::seconds(5);
+constexpr double kSecondsMax = 1e6;
+
+struct Flags {
+  std::string host;
+  int port = 8080;
+  std::string unix_path;
+  weir::BackendKind backend = weir::BackendKind::automatic;
+  int threads = 1;
+  std::string root;
+  std::optional<double> headers_timeout;
+  std::optional<double> request_timeout;
+  std::optional<double> keep_alive_timeout;
+  std::optional<std::uint64_t> header_bytes_max;
+  std::optional<std::uint64_t> body_bytes_max;
+};
+
+CLI::App& describe(CLI::App& app, Flags& flags) {
+  static const std::map<std::string, weir::BackendKind> kBackends = {
+      {"auto", weir::BackendKind::automatic},
+      {"io_uring", weir::BackendKind::io_uring},
+      {"epoll", weir::BackendKind::epoll}};
+  app.add_option("--host", flags.host, "numeric address to bind; default: every address");
+  app.add_option("--port", flags.port, "0: the kernel chooses; default: 8080")
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--unix", flags.unix_path, "path of a Unix socket to listen on instead");
+  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
+      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
+      ->check(CLI::Range(1, 256));
+  app.add_option("--root", flags.root, "directory whose files are answered, too");
+  const auto add_seconds = [&app](const char* name, std::optional<double>& target,
+                                  const char* meaning) {
+    app.add_option(name, target, meaning)->check(CLI::Range(0.0, kSecondsMax));
+  };
+  add_seconds("--headers-timeout", flags.headers_timeout,
+              "seconds for a request's head; 0: none; default: 60, or the request timeout");
+  add_seconds("--request-timeout", flags.request_timeout,
+              "seconds for all of a request; 0: none; default: 300");
+  add_seconds("--keep-alive-timeout", flags.keep_alive_timeout,
+              "seconds until the next request; 0: none; default: 5");
+  app.add_option("--max-header-bytes", flags.header_bytes_max,
+                 "of a request line and its fields; default: 16384")
+      ->check(CLI::Range(std::uint64_t{64}, std::uint64_t{1} << 30));
+  app.add_option("--max-body-bytes", flags.body_bytes_max, "of a request; default: any number")
+      ->check(CLI::NonNegativeNumber);
+  return app;
+}
+
+weir::Duration time_of(double seconds) {
+  return std::chrono::duration_cast<weir::Duration>(std::chrono::duration<double>(seconds));
+}
+
+weir::http::ServerOptions options_of(const Flags& flags) {
+  weir::http::ServerOptions options;
+  if (flags.headers_timeout) options.headers_timeout = time_of(*flags.headers_timeout);
+  if (flags.request_timeout) options.request_timeout = time_of(*flags.request_timeout);
+  if (flags.keep_alive_timeout) options.keep_alive_timeout = time_of(*flags.keep_alive_timeout);
+  if (flags.header_bytes_max) {
+    options.parser.head_bytes_max = static_cast<std::size_t>(*flags.header_bytes_max);
+  }
+  options.body_bytes_max = flags.body_bytes_max;
+  return options;
+}
+
+class DemoServer {
+ public:
+  DemoServer(weir::Reactor& reactor, const Flags& flags, DemoRoutes routes)
+      : reactor_(reactor),
+        flags_(flags),
+        server_(
+            reactor,
+            [routes](weir::http::Request& request, weir::http::Response& response) {
+              routes.answer(request, response);
+            },
+            options_of(flags)) {}
+
+  weir::Expected<weir::Address> listen(int port) {
+    // A name would be looked up later: what cannot work is to be told at once.
+    if (!flags_.host.empty() && weir::net::is_ip(flags_.host) == 0) {
+      return weir::failure({.code = weir::Mistake::bad_ip_address,
+                            .detail = "--host " + flags_.host + " is not a numeric address"});
+    }
+    return server_.listen({.port = port,
+                           .host = flags_.host,
+                           .path = flags_.unix_path,
+                           .reuse_port = flags_.threads > 1});
+  }
+
+  void drain() { server_.drain(kDrainPatience); }
+  void run() { reactor_.run(); }
+
+ private:
+  weir::Reactor& reactor_;
+  const Flags& flags_;
+  weir::http::Server server_;
+};
+
+// One of the further threads: a reactor of its own on the port of the first.
+struct Worker {
+  std::unique_ptr<weir::Reactor> reactor;
+  std::unique_ptr<DemoServer> server;
+  std::thread thread;
+};
+
+weir::Expected<void> start(Worker& worker, const Flags& flags, DemoRoutes routes, int port) {
+  auto reactor = weir::Reactor::create({.backend = flags.backend});
+  if (!reactor) return weir::failure(reactor.error());
+  worker.reactor = std::move(*reactor);
+  worker.server = std::make_unique<DemoServer>(*worker.reactor, flags, routes);
+  auto bound = worker.server->listen(port);
+  if (!bound) return weir::failure(bound.error());
+  worker.thread = std::thread([&worker] { worker.server->run(); });
+  return {};
+}
+
+int serve(const Flags& flags, DemoRoutes routes) {
+  auto reactor = weir::Reactor::create({.backend = flags.backend});
+  if (!reactor) return weir::fail(reactor.error());
+  DemoServer server(**reactor, flags, routes);
+  auto bound = server.listen(flags.port);
+  if (!bound) return weir::fail(bound.error());
+
+  std::vector<Worker> workers(static_cast<std::size_t>(flags.threads - 1));
+  for (Worker& worker : workers) {
+    if (auto started = start(worker, flags, routes, bound->port()); !started) {
+      std::exit(weir::fail(started.error()));
+    }
+  }
+  const auto drain_all = [&](int) {
+    server.drain();
+    for (Worker& worker : workers) {
+      // A full queue means that the thread is about to look: the signal may be sent again.
+      if (!worker.reactor->post([&worker] { worker.server->drain(); })) return;
+    }
+  };
+  for (const int signal : {SIGINT, SIGTERM}) {
+    if (auto set = (*reactor)->on_signal(signal, drain_all); !set) return weir::fail(set.error());
+  }
+
+  const weir::Counters counters = (*reactor)->counters();
+  std::printf("listening on %s\nbackend %s: %s\n", bound->to_string().c_str(),
+              weir::name_of(counters.backend), counters.reason.c_str());
+  std::fflush(stdout);
+  server.run();
+  for (Worker& worker : workers) worker.thread.join();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app("Answers HTTP requests: /, /hello, /echo, /sum, /chunked and others.");
+  try {
+    describe(app, flags).parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fprintf(stderr, "error: %s; see --help\n", error.what());
+    return 2;
+  }
+  if (!flags.unix_path.empty() && flags.threads > 1) {
+    std::fprintf(stderr, "error: --unix and --threads do not go together: only TCP ports can be "
+                         "shared; see --help\n");
+    return 2;
+  }
+  if (flags.root.empty()) return serve(flags, DemoRoutes(nullptr));
+  const auto root = open_directory(flags.root);
+  if (!root) return weir::fail(root.error());
+  return serve(flags, DemoRoutes(&*root));
+}
