@@ -6,6 +6,18 @@
 #include "http/server_core.h"
 
 namespace weir::inline v1::http {
+namespace {
+
+constexpr ClientError kBodyTooLarge = {
+    .status = 413, .code = "ERR_HTTP_BODY_TOO_LARGE", .text = "the body is too large"};
+
+// What the parser did not say itself.
+ClientError no_memory() noexcept {
+  const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
+  return {.status = facts.status, .code = facts.code, .text = facts.text};
+}
+
+}  // namespace
 
 Connection::Connection(ServerCore& core, net::Socket& socket) noexcept
     : Task([](Task& task) noexcept { static_cast<Connection&>(task).run(); }),
@@ -148,14 +160,13 @@ bool Connection::begin_request(std::size_t consumed) {
   const RequestHead& head = parser_.head();
   const auto most = core_.options.body_bytes_max;
   if (most && head.framing.length > *most) {
-    return fail({.status = 413, .code = "ERR_HTTP_BODY_TOO_LARGE", .text = "the body is too large"});
+    return fail(kBodyTooLarge);
   }
   Exchange* exchange = part_.take_exchange(*this);
   const bool kept = exchange != nullptr && exchange->request.keep_head(head);
   if (!kept) {
     if (exchange != nullptr) part_.give_back(*exchange);
-    const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
-    return fail({.status = facts.status, .code = facts.code, .text = facts.text});
+    return fail(no_memory());
   }
   consume(consumed);
   exchange->ordinal = ++requests_;
@@ -237,7 +248,7 @@ bool Connection::read_body(const Step& step) {
   Request& request = reading_->request;
   const auto most = core_.options.body_bytes_max;
   if (most && body_bytes_ > *most) {
-    return fail({.status = 413, .code = "ERR_HTTP_BODY_TOO_LARGE", .text = "the body is too large"});
+    return fail(kBodyTooLarge);
   }
   if (request.takes_data()) {
     request.deliver(std::move(piece));
@@ -255,8 +266,7 @@ bool Connection::end_request() {
   if (gone()) return false;
   if (!request.keep_trailers(parser_.trailers())) {
     reading_ = &exchange;
-    const ParseErrorFacts& facts = facts_of(ParseError::no_memory);
-    return fail({.status = facts.status, .code = facts.code, .text = facts.text});
+    return fail(no_memory());
   }
   parser_.release_message();
   request.complete_ = true;

@@ -132,15 +132,15 @@ class Connection final : private net::StreamUser, private Task {
   // connection_end.cc
   bool fail_parse();
   bool fail(const ClientError& error);
-  bool abort_reading();
+  bool cut_reading();
   bool answer_failure();
   bool drop_pipeline();
   bool finish_closing();
   void close_after_output();
   void discard(std::size_t size);
   void check_linger() noexcept;
-  bool abort_request(Exchange& exchange, std::error_code code);
-  bool abort(Exchange& exchange, std::error_code code);
+  bool cut_request(Exchange& exchange, std::error_code code);
+  bool cut_off(Exchange& exchange, std::error_code code);
   void condemn() noexcept;
 
   // connection_time.cc

@@ -32,23 +32,23 @@ bool Connection::fail(const ClientError& error) {
   if (phase_ != Phase::reading) return true;
   phase_ = Phase::closing;
   failure_.emplace(Failure{.error = error});
-  return abort_reading();
+  return cut_reading();
 }
 
 // The request whose body is wrong, or late, gets no answer of its own; unless one is out.
-bool Connection::abort_reading() {
+bool Connection::cut_reading() {
   if (reading_ == nullptr) return true;
   Exchange& exchange = *std::exchange(reading_, nullptr);
   if (exchange.answered && exchange.waiting.empty() && exchange.in_turn) {
     failure_->silent = true;
-    return abort_request(exchange, {});
+    return cut_request(exchange, {});
   }
   const bool some_out = exchange.in_turn && exchange.written > exchange.waiting.bytes();
   failure_->silent = some_out && exchange.response.head_out_;
   waiting_ -= exchange.waiting.bytes();
   exchange.unlink();
   --pipelined_;
-  return abort(exchange, {});
+  return cut_off(exchange, {});
 }
 
 // Precondition: everything before it is answered.
@@ -99,7 +99,7 @@ bool Connection::drop_pipeline() {
     --pipelined_;
     if (reading_ == &exchange) reading_ = nullptr;
     waiting_ -= exchange.waiting.bytes();
-    if (!abort(exchange, {})) return false;
+    if (!cut_off(exchange, {})) return false;
   }
   return true;
 }
@@ -147,13 +147,13 @@ void Connection::on_stream_closed(const Error& error) noexcept {
   core_.remove(*this);
   bool going_on = true;
   for (IntrusiveList<Exchange>* list : {&leaving_, &pipeline_}) {
-    while (going_on && !list->empty()) going_on = abort(list->pop_front(), error.code);
+    while (going_on && !list->empty()) going_on = cut_off(list->pop_front(), error.code);
   }
   condemn();
 }
 
 // Before its end. No code: the client is to blame.
-bool Connection::abort_request(Exchange& exchange, std::error_code code) {
+bool Connection::cut_request(Exchange& exchange, std::error_code code) {
   Request& request = exchange.request;
   const Error error{.code = code ? code : errno_code(ECONNRESET), .detail = "aborted"};
   request.aborted_ = true;
@@ -170,11 +170,11 @@ bool Connection::abort_request(Exchange& exchange, std::error_code code) {
 }
 
 // Precondition: the exchange is in no list.
-bool Connection::abort(Exchange& exchange, std::error_code code) {
+bool Connection::cut_off(Exchange& exchange, std::error_code code) {
   Response& response = exchange.response;
   const bool served = response.finished_ && exchange.request.complete_;
   response.destroyed_ = !response.finished_;
-  const bool going_on = (served || exchange.request.aborted_ || abort_request(exchange, code)) &&
+  const bool going_on = (served || exchange.request.aborted_ || cut_request(exchange, code)) &&
                         response.fail_calls(code ? code : Mistake::stream_destroyed) &&
                         retire(exchange);
   if (!going_on && !exchange.linked()) pipeline_.push_back(exchange);

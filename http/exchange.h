@@ -36,7 +36,8 @@ class Waiting {
   std::size_t bytes_ = 0;
 };
 
-// Owner: HttpPart, which uses it again and destroys it last, so that weak references may look at it. In one list of its connection at a time:
+// Owner: HttpPart, which uses it again and destroys it last: weak references may look at it.
+// In one list of its connection at a time:
 //
 //     pipeline   dispatched, in the order of the requests; only the first one's output goes out
 //     leaving    answered; the kernel has not taken all of it, or its request is still being read

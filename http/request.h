@@ -82,9 +82,9 @@ class Request {
   bool is_paused() const noexcept { return paused_; }
   // 'data' carries text from now on, as UTF-8, and never part of a character.
   void set_encoding(net::Encoding encoding);
-  // The whole body, if it is at most so large: `done` is called in the place of 'end', with a view
-  // that is good for the call. A larger one gets a 413, and `done` is not called; nor is it when the
-  // client goes before ('close' tells). In the place of 'data' and 'end' listeners.
+  // In the place of 'data' and 'end' listeners: the whole body, if it is at most so large, when it
+  // is complete. The view is good for the call. A larger one gets a 413, and `done` is not called;
+  // nor is it when the client goes before ('close' tells).
   void read_body(std::size_t bytes_max,
                  Function<void(Request&, Response&, std::string_view)> done);
   // Ends the connection now.

@@ -33,9 +33,10 @@ Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)
   }
   core_->closing = false;
   if (!once_listening) return core_->net->listen(at);
-  return core_->net->listen(at, boxed([this, call = std::move(once_listening)](net::Server&) mutable {
-                              call(*this);
-                            }));
+  auto call = boxed([this, listening = std::move(once_listening)](net::Server&) mutable {
+    listening(*this);
+  });
+  return core_->net->listen(at, std::move(call));
 }
 
 bool Server::listening() const noexcept { return core_->net->listening(); }

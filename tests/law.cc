@@ -359,7 +359,8 @@ constexpr Banned kBanned[] = {
     {"steady_clock::now", Where::library, "Reactor::now(), so that time can be simulated",
      "posix.cc"},
     {"system_clock", Where::library, "Reactor::now(), so that time can be simulated"},
-    {"clock_gettime(", Where::library, "Reactor::now(), so that time can be simulated"},
+    {"clock_gettime(", Where::library, "Backend::unix_seconds(), so that time can be simulated",
+     "posix.cc"},
     {"random_device", Where::everywhere, "a seed that is printed"},
 };
 
