@@ -81,7 +81,7 @@ void Connection::run() noexcept {
   do {
     again_ = false;
     if (!read() || !advance() || !tell() || !finish_closing()) return;
-  } while (again_);
+  } while (again_ || (can_read() && (input_ended_ || !input_.empty()) && !socket_.destroyed()));
   running_ = false;
   flush_staged();
   check_linger();
@@ -98,6 +98,7 @@ bool Connection::tell() { return tell_leaving() && tell_pipeline(); }
 bool Connection::can_read() const noexcept {
   if (phase_ != Phase::reading) return false;
   if (reading_ == nullptr) {
+    if (core_.closing && !pipeline_.empty()) return false;
     return pipelined_ < core_.options.pipelined_max && !is_above_high_water();
   }
   const Request& request = reading_->request;

@@ -31,7 +31,9 @@ Expected<ResponsePlan> Connection::plan(const Exchange& exchange,
   const bool body_left = !request.complete_ && request.body_size() != 0U;
   const bool held_back = head.expectation == Expectation::proceed && !response.continued_;
   const bool unwanted = !request.takes_data() && head.framing.length > limits::kUnwantedBodyMax;
-  facts.closing = core_.closing || exchange.closes || (body_left && (held_back || unwanted));
+  // Of a server that closes: the last one, which is all that is begun.
+  const bool last = core_.closing && exchange.ordinal == requests_;
+  facts.closing = last || exchange.closes || (body_left && (held_back || unwanted));
   if (response.sends_date_ && options.send_date) facts.date = core_.date();
   return plan_response(facts);
 }
@@ -122,14 +124,14 @@ void Connection::flush_staged() {
   core_.staged.clear();
 }
 
-// The stream has room for whatever a response was allowed to put; if it takes something not after
-// all, memory was refused, and half an answer helps nobody.
+// The stream takes everything: what may be queued was decided before. When it has no memory after
+// all, half an answer helps nobody.
 void Connection::give_to_stream(Buffer&& bytes) {
   if (bytes.empty()) return destroy(errno_code(ENOMEM));
   switch (stream_.write(std::move(bytes))) {
     case net::Write::ok: break;
     case net::Write::full: stream_full_ = true; break;
-    case net::Write::refused: destroy(errno_code(ENOBUFS)); break;
+    case net::Write::refused:
     case net::Write::closed: break;
   }
 }
@@ -232,14 +234,15 @@ bool Connection::tell_pipeline() {
 
 // 'close' for both, and the memory back. Precondition: the exchange is in no list.
 bool Connection::retire(Exchange& exchange) {
-  if (!exchange.response.emit(exchange.response.close_)) return false;
   Request& request = exchange.request;
-  request.close_.emit_each([&](auto& listener, bool) {
-    listener(request);
-    return !gone();
-  });
+  if (exchange.response.emit(exchange.response.close_)) {
+    request.close_.emit_each([&](auto& listener, bool) {
+      listener(request);
+      return !gone();
+    });
+  }
   if (gone()) {
-    leaving_.push_back(exchange);
+    leaving_.push_back(exchange);  // given back with this connection
     return false;
   }
   part_.give_back(exchange);
@@ -257,6 +260,7 @@ bool Connection::hand_over(Exchange& exchange) {
   }
   exchange.unlink();
   stream_.set_user(nullptr);
+  socket_.set_queue_limits(core_.options.net.socket.queue);
   core_.remove(*this);
   Upgrade upgrade{.request = exchange.request, .socket = socket_, .head = std::move(input_)};
   event.emit_each([&](auto& listener, bool) {

@@ -98,9 +98,8 @@ void Connection::update_flow() {
       }
     }
   } else {
-    const Duration blocked = now() - blocked_since_;
-    message_begun_ += blocked;
-    body_begun_ += blocked;
+    message_begun_ += now() - std::max(blocked_since_, message_begun_);
+    body_begun_ += now() - std::max(blocked_since_, body_begun_);
     stream_.resume();
   }
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "weir/net/net_part.h"
 #include "weir/reactor/slab.h"
 #include "http/connection.h"
 #include "http/exchange.h"
@@ -12,7 +13,8 @@ namespace weir::inline v1::http {
 // Owner thread; made with the first server of a reactor, gone with the reactor.
 class HttpPart {
  public:
-  explicit HttpPart(Reactor&) noexcept {}
+  // Makes the part of net first, which goes first and destroys what is condemned.
+  explicit HttpPart(Reactor& reactor) { net::NetPart::of(reactor); }
   HttpPart(const HttpPart&) = delete;
   HttpPart& operator=(const HttpPart&) = delete;
   ~HttpPart();

@@ -8,14 +8,10 @@
 namespace weir::inline v1::http {
 namespace {
 
-// Above what the user allows, once for the response whose turn it is and once for those that wait:
-// heads, which are not refused.
-constexpr std::size_t kQueueRoomForHeads =
-    limits::kPipelinedMaxDefault * (limits::kSentFieldBytesMax + 8 * 1024);
-
-net::ServerOptions with_room_for_heads(net::ServerOptions options) {
+// What a socket may queue is decided by its Connection, which has output that waits besides.
+net::ServerOptions for_connections(net::ServerOptions options) {
   options.socket.allow_half_open = true;
-  options.socket.queue.bytes_max = 2 * options.socket.queue.bytes_max + kQueueRoomForHeads;
+  options.socket.queue.bytes_max = SIZE_MAX;
   return options;
 }
 
@@ -30,7 +26,7 @@ ServerCore::ServerCore(Reactor& its_reactor, ServerOptions its_options)
     : reactor(its_reactor),
       part(HttpPart::of(its_reactor)),
       options(std::move(its_options)),
-      net(std::in_place, its_reactor, with_room_for_heads(options.net)) {
+      net(std::in_place, its_reactor, for_connections(options.net)) {
   if (!options.headers_timeout) {
     options.headers_timeout = default_headers_timeout(options.request_timeout);
   }

@@ -34,7 +34,6 @@ struct ServerOptions {
   std::uint32_t requests_per_socket_max = 0;
   // Requests of a connection that are dispatched and not answered; then it is not read.
   std::size_t pipelined_max = limits::kPipelinedMaxDefault;
-  // HTTP/1.1 without Host is refused with 400; HTTP/1.0 needs none.
   bool send_date = true;
 
   // Accepting and the sockets' options. allow_half_open is always on and no_delay the default;

@@ -196,6 +196,13 @@ void Socket::set_user(StreamUser* user) {
   look_again();
 }
 
+void Socket::set_queue_limits(const QueueLimits& limits) {
+  Own& mine = own();
+  if (options_ != &mine.options) mine.options = *options_;
+  options_ = &mine.options;
+  mine.options.queue = limits;
+}
+
 void Socket::note_pause() noexcept {
   paused_in_turn_ = static_cast<std::uint32_t>(net_.reactor().turn());
   look_again();

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Holds the tests of net against its rules, and writes down which test stands for which rule.
+"""Holds the tests of a layer against its rules, and writes down which test stands for which rule.
 
-  conformance.py --rules net/rules.txt --document net/CONFORMANCE.md (--check | --write) BINARY...
+  conformance.py (--check | --write) (--layer NAME RULES DOCUMENT BINARY...)...
 
-A line of rules.txt is "id<TAB>rule" or "id<TAB>rule<TAB>absent: reason"; '#' begins a comment.
-Each BINARY is a GoogleTest program whose tests name their rules by RULES() and Node's tests by
-NODE_TEST() of tests/rules.h; it is run here. Prints a line for each problem on stderr and exits
-with 1 when there is one; then nothing is written.
+such as --layer net net/rules.txt net/CONFORMANCE.md tests/contract_write_test. A line of the rules
+is "id<TAB>rule" or "id<TAB>rule<TAB>absent: reason"; '#' begins a comment. Each BINARY is a
+GoogleTest program whose tests name their rules by RULES() and Node's tests by NODE_TEST() of
+tests/rules.h; it is run here. A test of a program with "contract_" in its name must name a rule; of
+other programs only the tests that do so count. Prints a line for each problem on stderr and exits
+with 1 when there is one; then the layer's document is not written.
 """
 
 import argparse
@@ -21,27 +23,44 @@ import subprocess
 import sys
 import tempfile
 
-COLUMNS = ("io_uring", "epoll", "sim")
+SIM = "sim"
 KERNEL = ("io_uring", "epoll")
+COLUMNS = (*KERNEL, SIM)
+VIRTUAL = "Virtual"  # begins the names of suites in virtual time, for the simulator only
 PURE = "pure"  # of a test that is not instantiated for backends
 INSTANTIATION = "Backends/"  # of WEIR_ON_ALL_BACKENDS and WEIR_ON_KERNEL_BACKENDS
 ABSENT = "absent: "
-NODE_TESTS_MIN = 80
+CONTRACT = "contract_"  # in the name of a program whose every test names a rule
 PARALLEL = 2
 TAIL_LINES = 20
+RUN_SECONDS_MAX = 240  # of one program
 # With these, Bazel would make the programs run some of their tests only, or write to its files.
 HIDDEN = ("GTEST_", "TEST_SHARD", "TEST_TOTAL_SHARDS", "TESTBRIDGE_", "XML_OUTPUT_FILE",
           "TEST_PREMATURE_EXIT_FILE")
 
 INTRODUCTION = """\
-# Conformance of net
+# Conformance of {layer}
 
 Written by `bazel run //tests:write_conformance`; a test fails when it is out of date, and when a
 rule has no test or a test no rule. The rules are those of `rules.txt`.
 
 `yes`: a test of the rule has passed on the backend, on io_uring also with every forced fallback it
-runs with. `-`: not applicable, because all tests of the rule need a kernel, or no backend at all.
+runs with. `-`: not applicable, because all tests of the rule need a kernel, or no backend at all, or a clock
+that can be turned (Virtual...): hours pass in them.
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    name: str
+    node_files: str  # those of Node's tests that are told here again
+    node_tests_min: int
+
+
+LAYERS = {layer.name: layer for layer in (
+    Layer("net", "test-net-*.js", 80),
+    Layer("http", "test-*.js", 60),
+)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,13 +158,24 @@ def covered(rule, cases):
 
 def wanted(tests):
     """The columns in which a rule must be held, given for each of its tests the cases: none when
-    all are pure, the kernel's when all are pure or for the kernel only."""
+    all are pure, the simulator's when all are pure or in virtual time, the kernel's when all are
+    pure or for the kernel only."""
+    tests = list(tests)
     backends = [{case.backend for case in cases} for cases in tests]
     if all(each == {PURE} for each in backends):
         return ()
-    kernel_only = all(each == {PURE} or (each.issuperset(KERNEL) and "sim" not in each)
+    if all(each == {PURE} or each == {SIM} and cases[0].test.startswith(VIRTUAL)
+           for each, cases in zip(backends, tests)):
+        return (SIM,)
+    kernel_only = all(each == {PURE} or (each.issuperset(KERNEL) and SIM not in each)
                       for each in backends)
     return tuple(column for column in COLUMNS if column in KERNEL or not kernel_only)
+
+
+def without_nameless(cases):
+    """Leaves out the tests that passed or were skipped and name no rule."""
+    named = {case.test for case in cases if case.rules}
+    return [case for case in cases if case.test in named or case.outcome == "failed"]
 
 
 def problems_of_runs(cases):
@@ -156,7 +186,7 @@ def problems_of_runs(cases):
         elif case.outcome == "skipped" and not (may_skip and case.backend.startswith(may_skip)):
             yield f"{case.test} was skipped on {case.backend}"
     for name, runs in by_test(cases).items():
-        if not any(run.rules or run.outcome == "skipped" for run in runs):
+        if not any(run.rules or run.outcome in ("skipped", "failed") for run in runs):
             yield f"{name} names no rule"
 
 
@@ -188,13 +218,13 @@ def problems_of_document(path, there, text):
         yield f"{path} is not what the tests say: run `bazel run //tests:write_conformance`"
 
 
-def problems_of(rules, cases):
+def problems_of(layer, rules, cases):
     """Everything that is wrong, one line each."""
     problems = [*problems_of_runs(cases), *problems_of_rules(rules, cases)]
     node_tests = len(by_word(cases, lambda case: case.node))
-    if node_tests < NODE_TESTS_MIN:
+    if node_tests < layer.node_tests_min:
         problems.append(f"only {node_tests} of Node's tests are stood for, at least "
-                        f"{NODE_TESTS_MIN} must be")
+                        f"{layer.node_tests_min} must be")
     return problems
 
 
@@ -213,7 +243,7 @@ def names_in_code(names):
     return ", ".join(f"`{name}`" for name in names)
 
 
-def document_of(rules, cases):
+def document_of(layer, rules, cases):
     """The text of CONFORMANCE.md."""
     tests = by_test(cases)
     tests_of = by_word(cases, lambda case: case.rules)
@@ -231,14 +261,15 @@ def document_of(rules, cases):
     present = [rule for rule in rules if not rule.absent]
     absent = [rule for rule in rules if rule.absent]
     return "\n".join([
-        INTRODUCTION,
+        INTRODUCTION.format(layer=layer.name),
         "## Rules", "",
         f"{len(present)} rules, held by {len(tests)} tests.", "",
         *table(("rule", "what", "test", *COLUMNS), map(row, present)), "",
         "## Deliberately absent", "",
         *table(("rule", "what", "reason"), map(absent_row, absent)), "",
         "## Node's tests", "",
-        f"{len(node)} of Node's files `test-net-*.js` have a test here that means the same.", "",
+        f"{len(node)} of Node's files `{layer.node_files}` have a test here that means the same.",
+        "",
         *table(("Node", "test"), ([name, names_in_code(node[name])] for name in node)), ""])
 
 
@@ -253,9 +284,12 @@ def run(binary):
         try:
             done = subprocess.run(
                 [pathlib.Path(binary).absolute(), f"--gtest_output=json:{output}"],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False)
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, check=False,
+                timeout=RUN_SECONDS_MAX)
         except OSError as error:
             return [], [f"{binary} cannot be run: {error.strerror}"]
+        except subprocess.TimeoutExpired:
+            return [], [f"{binary} was not ready after {RUN_SECONDS_MAX} s"]
         try:
             cases = list(read_cases(json.loads(output.read_text())))
         except (OSError, ValueError):
@@ -269,42 +303,60 @@ def run(binary):
     return cases, []
 
 
-def main():
-    parser = argparse.ArgumentParser(description="Holds the tests of net against its rules.")
-    parser.add_argument("--rules", required=True, type=pathlib.Path)
-    parser.add_argument("--document", required=True, type=pathlib.Path)
-    action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--check", action="store_true")
-    action.add_argument("--write", action="store_true")
-    parser.add_argument("binaries", metavar="BINARY", nargs="+")
-    arguments = parser.parse_args()
-
-    rules, problems = read_rules(arguments.rules.read_text())
-    cases = []
+def run_all(binaries):
+    """Returns the cases that count, and problems with the runs as such."""
+    cases, problems = [], []
     with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-        for found, wrong in pool.map(run, arguments.binaries):
-            cases += found
+        for binary, (found, wrong) in zip(binaries, pool.map(run, binaries)):
+            cases += found if CONTRACT in pathlib.Path(binary).name else without_nameless(found)
             problems += wrong
-    problems += problems_of(rules, cases)
+    return cases, problems
 
+
+def treat(layer, rules_path, document, binaries, write):
+    """Checks or writes the document of one layer. Returns whether all is well."""
+    rules, problems = read_rules(rules_path.read_text())
+    cases, wrong = run_all(binaries)
+    problems += wrong + problems_of(layer, rules, cases)
     if uring_is_missing(cases):
         print("NOTE: io_uring is not available here; all its tests were skipped")
-        if arguments.write:
+        if write:
             problems.append("the document can be written only where io_uring is available")
-    text = document_of(rules, cases)
-    if arguments.check:
-        path = arguments.document
-        there = path.read_text() if path.exists() else None
-        problems += problems_of_document(path, there, text)
+    text = document_of(layer, rules, cases)
+    if not write:
+        there = document.read_text() if document.exists() else None
+        problems += problems_of_document(document, there, text)
     elif not problems:
         # `bazel run` starts programs elsewhere.
         workspace = os.environ.get("BUILD_WORKSPACE_DIRECTORY", ".")
-        pathlib.Path(workspace, arguments.document).write_text(text)
+        pathlib.Path(workspace, document).write_text(text)
 
     for problem in problems:
         print(problem, file=sys.stderr)
-    print(f"{len(rules)} rules, {len(by_test(cases))} tests, {len(problems)} problems")
-    return 1 if problems else 0
+    print(f"{layer.name}: {len(rules)} rules, {len(by_test(cases))} tests, "
+          f"{len(problems)} problems")
+    return not problems
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description="Holds the tests of a layer against its rules.",
+        usage="%(prog)s (--check | --write) (--layer NAME RULES DOCUMENT BINARY...)...")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--check", action="store_true")
+    action.add_argument("--write", action="store_true")
+    parser.add_argument("--layer", required=True, action="append", nargs="+", dest="layers")
+    arguments = parser.parse_args()
+    for name, *files in arguments.layers:
+        if name not in LAYERS:
+            parser.error(f"there is no layer '{name}', only {', '.join(LAYERS)}")
+        if len(files) < 3:
+            parser.error(f"--layer {name} needs rules, a document and programs")
+
+    well = [treat(LAYERS[name], pathlib.Path(rules), pathlib.Path(document), binaries,
+                  arguments.write)
+            for name, rules, document, *binaries in arguments.layers]
+    return 0 if all(well) else 1
 
 
 if __name__ == "__main__":

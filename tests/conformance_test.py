@@ -18,7 +18,9 @@ RULES = """\
 1.1.2\tanother | <thing>
 1.1.3\ta third\tabsent: nobody wants it
 """
-NODE = " ".join(f"node-{number}" for number in range(conformance.NODE_TESTS_MIN))
+LAYER = conformance.Layer("fish", "test-fish-*.js", 80)
+FOWL = conformance.Layer("fowl", "test-*.js", 1)
+NODE = " ".join(f"node-{number}" for number in range(LAYER.node_tests_min))
 BACKENDS = ("epoll", "io_uring", "io_uring_tiny_ring", "sim")
 
 
@@ -49,7 +51,8 @@ def good():
 
 def judged(*suites, rules=RULES):
     known, problems = conformance.read_rules(rules)
-    return problems + conformance.problems_of(known, list(conformance.read_cases(report(*suites))))
+    cases = list(conformance.read_cases(report(*suites)))
+    return problems + conformance.problems_of(LAYER, known, cases)
 
 
 def judged_with(*tests, rules=RULES):
@@ -106,6 +109,19 @@ class Judging(unittest.TestCase):
 
     def test_a_test_without_a_rule(self):
         self.assertEqual(judged_with(*on(BACKENDS, "Idle")), ["WriteTest.Idle names no rule"])
+
+    def test_a_failed_test_that_came_to_no_rule_has_failed_only(self):
+        self.assertEqual(judged_with(entry("Idle", "epoll", failure="t.cc:6")),
+                         ["WriteTest.Idle failed on epoll: t.cc:6"])
+
+    def test_of_other_programs_only_tests_with_rules_count(self):
+        suite = ("Backends/T", [*on(["epoll", "sim"], "A", "1.1.1"), *on(BACKENDS, "B", "", "n"),
+                                entry("A", "io_uring", result="SKIPPED"),
+                                entry("C", "sim", result="SKIPPED"),
+                                entry("D", "sim", failure="t.cc:6")])
+        kept = conformance.without_nameless(list(conformance.read_cases(report(suite))))
+        self.assertEqual([(case.test, case.backend) for case in kept],
+                         [("T.A", "epoll"), ("T.A", "sim"), ("T.A", "io_uring"), ("T.D", "sim")])
 
     def test_an_unknown_rule(self):
         self.assertEqual(judged_with(*on(BACKENDS, "Odd", "9.9")),
@@ -182,7 +198,8 @@ class Judging(unittest.TestCase):
 class Writing(unittest.TestCase):
     def document(self, *suites):
         rules, _ = conformance.read_rules(RULES)
-        return conformance.document_of(rules, list(conformance.read_cases(report(*suites))))
+        cases = list(conformance.read_cases(report(*suites)))
+        return conformance.document_of(LAYER, rules, cases)
 
     def test_rows(self):
         lines = self.document(("Backends/WriteTest", good())).splitlines()
@@ -193,7 +210,9 @@ class Writing(unittest.TestCase):
         self.assertIn("| 1.1.3 | a third | nobody wants it |", lines)
         self.assertIn("| node-7 | `WriteTest.Says` |", lines)
         self.assertIn("2 rules, held by 2 tests.", lines)
-        self.assertTrue(any(line.startswith("80 of Node's files") for line in lines))
+        self.assertIn("80 of Node's files `test-fish-*.js` have a test here that means the same.",
+                      lines)
+        self.assertEqual(lines[0], "# Conformance of fish")
 
     def test_marks_of_kernel_only_and_pure_tests(self):
         text = self.document(("Backends/K", on(["epoll", "io_uring"], "A", "1.1.1")),
@@ -208,16 +227,19 @@ class Writing(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    """The whole program, with a script in the place of a GoogleTest program."""
+    """The whole program, with scripts in the place of GoogleTest programs."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = pathlib.Path(directory.name)
         (self.path / "rules.txt").write_text(RULES)
+        layers = mock.patch.object(conformance, "LAYERS", {"fish": LAYER, "fowl": FOWL})
+        layers.start()
+        self.addCleanup(layers.stop)
 
-    def binary(self, results, code=0):
-        made = self.path / "binary"
+    def binary(self, results, code=0, name="contract_test"):
+        made = self.path / name
         made.write_text("#!/usr/bin/env python3\nimport os, pathlib, sys\n"
                         "assert 'GTEST_FILTER' not in os.environ\n"
                         f"text = {json.dumps(results)!r}\n"
@@ -227,51 +249,93 @@ class Running(unittest.TestCase):
         made.chmod(0o755)
         return str(made)
 
-    def run_it(self, action, binary):
+    def layer(self, *binaries, name="fish", document="c.md"):
+        return ["--layer", name, str(self.path / "rules.txt"), str(self.path / document), *binaries]
+
+    def run_it(self, *arguments):
         """Returns the exit code and what was printed."""
-        command = ["conformance.py", "--rules", str(self.path / "rules.txt"), "--document",
-                   str(self.path / "c.md"), action, binary]
         printed = io.StringIO()
-        with (mock.patch.object(sys, "argv", command),
+        with (mock.patch.object(sys, "argv", ["conformance.py", *arguments]),
               mock.patch.dict("os.environ", {"GTEST_FILTER": "Nothing"}),
               contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)):
-            code = conformance.main()
+            try:
+                code = conformance.main()
+            except SystemExit as left:
+                code = left.code
         return code, printed.getvalue()
+
+    def check(self, binary):
+        return self.run_it("--check", *self.layer(binary))
+
+    def write(self, binary):
+        return self.run_it("--write", *self.layer(binary))
 
     def test_written_then_checked(self):
         binary = self.binary(report(("Backends/WriteTest", good())))
-        self.assertEqual(self.run_it("--check", binary)[0], 1)
-        self.assertEqual(self.run_it("--write", binary), (0, "3 rules, 2 tests, 0 problems\n"))
-        self.assertEqual(self.run_it("--check", binary)[0], 0)
+        self.assertEqual(self.check(binary)[0], 1)
+        self.assertEqual(self.write(binary), (0, "fish: 3 rules, 2 tests, 0 problems\n"))
+        self.assertEqual(self.check(binary)[0], 0)
+
+    def test_two_layers_at_once(self):
+        well = self.binary(report(("Backends/WriteTest", good())))
+        ill = self.binary(report(("Backends/WriteTest", on(BACKENDS, "Says", "1.1.1"))),
+                          name="contract_ill_test")
+        code, printed = self.run_it("--write", *self.layer(ill, document="ill.md"),
+                                    *self.layer(well, name="fowl"))
+        self.assertEqual(code, 1)
+        self.assertIn("fowl: 3 rules, 2 tests, 0 problems", printed)
+        self.assertFalse((self.path / "ill.md").exists())
+        self.assertTrue((self.path / "c.md").exists())
+
+    def test_a_program_that_is_no_contract(self):
+        contract = self.binary(report(("Backends/WriteTest", good())))
+        other = self.binary(report(("T", [entry("A", rules="1.1.1"), entry("B")])),
+                            name="other_test")
+        self.assertEqual(self.run_it("--write", *self.layer(contract, other)),
+                         (0, "fish: 3 rules, 3 tests, 0 problems\n"))
+
+    def test_wrong_command_lines(self):
+        for arguments, message in (((), "required"), (("--check",), "required"),
+                                   (("--check", *self.layer("b", name="x")), "no layer 'x'"),
+                                   (("--check", *self.layer()), "needs rules")):
+            code, printed = self.run_it(*arguments)
+            self.assertEqual(code, 2)
+            self.assertIn(message, printed)
 
     def test_with_problems_nothing_is_written(self):
         binary = self.binary(report(("Backends/WriteTest", on(BACKENDS, "Says", "1.1.1"))))
-        self.assertEqual(self.run_it("--write", binary)[0], 1)
+        self.assertEqual(self.write(binary)[0], 1)
         self.assertFalse((self.path / "c.md").exists())
 
     def test_without_io_uring_it_checks_but_does_not_write(self):
         whole = self.binary(report(("Backends/WriteTest", good())))
-        self.assertEqual(self.run_it("--write", whole)[0], 0)
+        self.assertEqual(self.write(whole)[0], 0)
         tests = [{**test, "result": "SKIPPED", "rules": "", "node": ""}
                  if "io_uring" in test["name"] else test for test in good()]
         binary = self.binary(report(("Backends/WriteTest", tests)))
-        code, printed = self.run_it("--check", binary)
+        code, printed = self.check(binary)
         self.assertEqual(code, 0)
         self.assertIn("io_uring is not available here", printed)
-        self.assertEqual(self.run_it("--write", binary)[0], 1)
+        self.assertEqual(self.write(binary)[0], 1)
 
     def test_a_program_that_crashes(self):
-        code, printed = self.run_it("--check", self.binary(None, 3))
+        code, printed = self.check(self.binary(None, 3))
         self.assertEqual(code, 1)
         self.assertIn("gave no results, exit code 3", printed)
 
+    def test_a_program_that_hangs(self):
+        hanging = self.path / "contract_test"
+        hanging.write_text("#!/bin/sh\nexec sleep 60\n")
+        hanging.chmod(0o755)
+        with mock.patch.object(conformance, "RUN_SECONDS_MAX", 0.2):
+            self.assertIn("was not ready after 0.2 s", self.check(str(hanging))[1])
+
     def test_a_program_that_fails_after_its_tests(self):
         binary = self.binary(report(("Backends/WriteTest", good())), 23)
-        self.assertIn("passed its tests, yet its exit code is 23",
-                      self.run_it("--check", binary)[1])
+        self.assertIn("passed its tests, yet its exit code is 23", self.check(binary)[1])
 
     def test_a_program_that_is_not_there(self):
-        self.assertIn("cannot be run", self.run_it("--check", str(self.path / "nothing"))[1])
+        self.assertIn("cannot be run", self.check(str(self.path / "nothing"))[1])
 
 
 if __name__ == "__main__":

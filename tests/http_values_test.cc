@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/random.h"
+#include "tests/rules.h"
 #include "weir/http/cookie.h"
 #include "weir/http/date.h"
 #include "weir/http/field_section.h"
@@ -274,6 +275,7 @@ TEST(HttpDate, ReadsBackEveryDayAndWhatItFormats) {
 // ---- Urls ----
 
 TEST(HttpUrl, SplitsTargets) {
+  RULES("4.8.1.1 4.8.1.2 4.8.1.3 4.8.1.4 4.8.1.5 4.8.1.6 4.8.1.7");
   struct Case {
     std::string_view target, scheme, authority, path;
     std::optional<std::string_view> query, hash;
@@ -318,6 +320,7 @@ Strings parse(std::string_view query, std::size_t pairs_max = 1000) {
 }
 
 TEST(HttpQuery, ParsesAsNodeDoes) {
+  RULES("4.8.2.1 4.8.2.2 4.8.2.3 4.8.2.4 4.8.2.5 4.8.2.6 4.8.2.7 4.8.2.8 4.8.2.9 4.8.2.10");
   EXPECT_EQ(parse(""), Strings{});
   EXPECT_EQ(parse("a=1&b=2"), (Strings{"a=1", "b=2"}));
   EXPECT_EQ(parse("a=1&a=2"), (Strings{"a=1", "a=2"})) << "repeated names stay, in order";
@@ -336,6 +339,7 @@ TEST(HttpQuery, ParsesAsNodeDoes) {
 }
 
 TEST(HttpQuery, LimitsThePairs) {
+  RULES("4.8.2.11 4.8.2.12");
   std::string query;
   for (int i = 0; i < 1001; ++i) query += "&&k=" + std::to_string(i);
   EXPECT_EQ(parse(query).size(), 1000U);
@@ -345,6 +349,7 @@ TEST(HttpQuery, LimitsThePairs) {
 }
 
 TEST(HttpQuery, FindsTheFirstValue) {
+  RULES("4.8.2.13");
   EXPECT_EQ(http::find_in_query("a=1&b=2&a=3", "a"), "1");
   EXPECT_EQ(http::find_in_query("%61=1", "a"), "1");
   EXPECT_EQ(http::find_in_query("a", "a"), "");
@@ -353,12 +358,14 @@ TEST(HttpQuery, FindsTheFirstValue) {
 }
 
 TEST(HttpQuery, EscapesAsNodeDoes) {
+  RULES("4.8.3.1 4.8.3.2 4.8.3.3");
   EXPECT_EQ(http::escape_query("azAZ09-_.!~*'()"), "azAZ09-_.!~*'()");
   EXPECT_EQ(http::escape_query(" +&=%/\xc3\xa4"), "%20%2B%26%3D%25%2F%C3%A4");
   EXPECT_EQ(http::stringify_query({{"a b", "1"}, {"", "="}, {"c", ""}}), "a%20b=1&=%3D&c=");
 }
 
 TEST(HttpQuery, ReadsBackWhatItWrites) {
+  RULES("4.8.3.4");
   for_seeds(500, [](Random& random) {
     std::vector<http::QueryValue> values(1 + random.below(5));
     const auto text = [&] {
@@ -379,6 +386,7 @@ TEST(HttpQuery, ReadsBackWhatItWrites) {
 // ---- Cookies ----
 
 TEST(HttpCookie, GivesThePairs) {
+  RULES("4.8.4.1 4.8.4.2 4.8.4.3 4.8.4.4");
   const auto cookies_of = [](std::string_view value) {
     Strings all;
     http::Cookies cookies(value);

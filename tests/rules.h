@@ -1,5 +1,5 @@
-// Says which rules of net/rules.txt a test holds weir to, and which of Node's tests it stands for;
-// tests/conformance.py makes net/CONFORMANCE.md of it.
+// Says which rules of a layer's rules.txt a test holds weir to, and which of Node's tests it stands
+// for; tests/conformance.py makes the layer's CONFORMANCE.md of it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,5 +27,6 @@ inline void add_to_property(const std::string& key, std::string_view words) {
 // RULES("1.1.3.1 1.1.3.2"); several in a test add up, and so do the ids of one.
 #define RULES(ids) ::weir::test::add_to_property("rules", ids)
 
-// NODE_TEST("socket-end-callback"): the file's name in Node without "test-net-" and ".js".
+// NODE_TEST("socket-end-callback"): the file's name in Node without ".js" and without "test-net-",
+// in tests of http without "test-".
 #define NODE_TEST(names) ::weir::test::add_to_property("node", names)
