@@ -1,6 +1,7 @@
 // Reading: from bytes to handlers.
 #include "http/connection.h"
 
+#include <string>
 #include <utility>
 
 #include "http/server_core.h"
@@ -49,9 +50,16 @@ void Connection::look_again() noexcept {
 void Connection::on_stream_data(Buffer bytes) noexcept {
   if (phase_ == Phase::lingering || phase_ == Phase::surrendered) {
     discard(bytes.size());
-  } else {
+  } else if (input_.empty()) {
     input_ = std::move(bytes);
     parsed_ = 0;
+  } else {
+    // A handler has resumed the socket that we had paused.
+    std::string both(input_.view());
+    both += bytes.view();
+    input_ = Buffer::take(std::move(both));
+    parsed_ = 0;
+    paused_ = false;
   }
   run();
 }
@@ -81,12 +89,17 @@ void Connection::run() noexcept {
   do {
     again_ = false;
     if (!read() || !advance() || !tell() || !finish_closing()) return;
-  } while (again_ || (can_read() && (input_ended_ || !input_.empty()) && !socket_.destroyed()));
+  } while (!socket_.destroyed() && (again_ || has_work()));
   running_ = false;
   flush_staged();
   check_linger();
   update_flow();
   arm();
+}
+
+// The pipeline has made room for what waits.
+bool Connection::has_work() const noexcept {
+  return can_read() && (input_ended_ || at_limit_ || !input_.empty());
 }
 
 bool Connection::tell() { return tell_leaving() && tell_pipeline(); }

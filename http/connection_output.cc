@@ -92,7 +92,8 @@ bool Connection::is_full_for(const Exchange& exchange, std::size_t size) const n
 }
 
 bool Connection::is_above_high_water() const noexcept {
-  return stream_full_ || queued() >= core_.options.net.socket.queue.high_water;
+  const std::size_t already = queued();
+  return stream_full_ || (already != 0 && already >= core_.options.net.socket.queue.high_water);
 }
 
 void Connection::report_unhandled(const Error& error) const {
@@ -146,6 +147,7 @@ std::size_t Connection::in_stream() const noexcept {
 void Connection::take_turn(Exchange& exchange) noexcept {
   exchange.in_turn = true;
   exchange.begin_at = out_;
+  if (exchange.response.continued_) continued(exchange);
 }
 
 void Connection::send_waiting(Exchange& exchange) {
@@ -201,7 +203,7 @@ bool Connection::leave_pipeline(Exchange& exchange) {
 
 // Answered responses whose last byte is with the kernel.
 bool Connection::tell_leaving() {
-  while (!leaving_.empty()) {
+  while (!leaving_.empty() && !socket_.destroyed()) {
     Exchange& exchange = leaving_.front();
     Response& response = exchange.response;
     const std::uint64_t in_kernel = sent();
@@ -213,13 +215,14 @@ bool Connection::tell_leaving() {
     if (reading_ == &exchange) return true;
     exchange.unlink();
     if (!retire(exchange)) return false;
+    again_ = true;  // an upgrade waits until it is alone
   }
   return true;
 }
 
 bool Connection::tell_pipeline() {
   pipeline_.for_each([this](Exchange& exchange) {
-    if (gone()) return;
+    if (gone() || socket_.destroyed()) return;
     Response& response = exchange.response;
     const bool drained = in_stream() <= core_.options.net.socket.queue.low_water;
     if (response.needs_drain_ && exchange.in_turn && exchange.waiting.empty() && drained) {
@@ -227,7 +230,9 @@ bool Connection::tell_pipeline() {
       response.needs_drain_ = false;
       if (!response.emit(response.drain_)) return;
     }
-    response.tell(exchange.in_turn ? sent() - exchange.begin_at : 0);
+    const std::uint64_t in_kernel = sent();
+    const bool begun = exchange.in_turn && in_kernel > exchange.begin_at;
+    response.tell(begun ? in_kernel - exchange.begin_at : 0);
   });
   return !gone();
 }
@@ -235,6 +240,7 @@ bool Connection::tell_pipeline() {
 // 'close' for both, and the memory back. Precondition: the exchange is in no list.
 bool Connection::retire(Exchange& exchange) {
   Request& request = exchange.request;
+  exchange.response.over_ = true;
   if (exchange.response.emit(exchange.response.close_)) {
     request.close_.emit_each([&](auto& listener, bool) {
       listener(request);

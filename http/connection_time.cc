@@ -30,9 +30,9 @@ Instant Connection::deadline() const noexcept {
   if (phase_ != Phase::reading || paused_) return kNever;
   const ServerOptions& options = core_.options;
   if (reading_ != nullptr) {
-    const bool held_back = reading_->request.head_.expectation == Expectation::proceed &&
-                           !reading_->response.continued_ && !reading_->answered;
-    if (held_back) return kNever;
+    const bool told = reading_->response.continued_ && reading_->in_turn;
+    const bool waits = reading_->request.head_.expectation == Expectation::proceed && !told;
+    if (waits && !reading_->answered) return kNever;
     return std::min(after(message_begun_, options.request_timeout), body_deadline());
   }
   const Instant head_due = std::min(after(message_begun_, *options.headers_timeout),

@@ -45,6 +45,7 @@ void Response::reset() noexcept {
   corked_ = 0;
   sends_date_ = true;
   has_listeners_ = head_out_ = continued_ = ended_ = finished_ = destroyed_ = needs_drain_ = false;
+  over_ = false;
 }
 
 // ---- The head ----
@@ -154,6 +155,7 @@ Expected<void> Response::write_early_hints(std::initializer_list<Field> headers)
 
 // What is wrong with writing now, before a byte of it is taken. Null: nothing.
 std::optional<Write> Response::refuse_write(std::size_t size, ResponseDone& done) {
+  if (over_) return Write::closed;
   if (destroyed_) {
     remember(std::move(done), make_error_code(Mistake::stream_destroyed));
     return Write::closed;
@@ -200,7 +202,7 @@ Write Response::write_piece(Bytes&& bytes, ResponseDone done) {
 
 template <class Bytes>
 Write Response::end_with(Bytes&& bytes, ResponseDone done) {
-  if (ended_ && !destroyed_ && bytes.size() == 0) {
+  if (ended_ && !destroyed_ && !over_ && bytes.size() == 0) {
     remember(std::move(done), finished_ ? Mistake::already_finished : std::error_code());
     return Write::ok;
   }
@@ -341,6 +343,7 @@ bool Response::tell(std::uint64_t sent) {
     Pending::Call call = std::move(pending_->calls.front());
     pending_->calls.pop_front();
     call.done(*this, call.code);
+    call.done.reset();  // which may hold the server
     if (connection.gone()) return false;
   }
   return true;
@@ -349,10 +352,12 @@ bool Response::tell(std::uint64_t sent) {
 // The connection has ended: callbacks that wait get `code`.
 bool Response::fail_calls(std::error_code code) {
   Connection& connection = *exchange_.connection;
+  over_ = true;
   while (pending_ != nullptr && !pending_->calls.empty()) {
     Pending::Call call = std::move(pending_->calls.front());
     pending_->calls.pop_front();
     call.done(*this, call.code ? call.code : code);
+    call.done.reset();
     if (connection.gone()) return false;
   }
   return true;

@@ -23,7 +23,8 @@ class Response;
 class ResponseRef;
 
 // What became of a write, later: no code when the kernel has taken all of it. Comes exactly once
-// for each write and end that took it, in order, never inside the call.
+// for each write and end, in order, never inside the call; but not for one that comes when the
+// connection is gone already or in 'close', which answers `closed`, nor after `refused`.
 using ResponseDone = Function<void(Response&, std::error_code)>;
 
 // Owner: the connection; there as long as its request (see Request), whoever keeps it longer than a
@@ -172,6 +173,7 @@ class Response {
   bool finished_ = false;
   bool destroyed_ = false;
   bool needs_drain_ = false;
+  bool over_ = false;          // nothing is taken any more, callbacks neither
 };
 
 // Weak: get() is null once the response's 'close' has been emitted. Must not outlive the reactor.

@@ -31,12 +31,12 @@ Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)
     return failure({.code = Mistake::out_of_range,
                     .detail = "headers_timeout must not be above request_timeout"});
   }
-  core_->closing = false;
-  if (!once_listening) return core_->net->listen(at);
   auto call = boxed([this, listening = std::move(once_listening)](net::Server&) mutable {
-    listening(*this);
+    if (listening) listening(*this);
   });
-  return core_->net->listen(at, std::move(call));
+  auto bound = core_->net->listen(at, std::move(call));
+  if (bound) core_->closing = false;
+  return bound;
 }
 
 bool Server::listening() const noexcept { return core_->net->listening(); }
@@ -54,7 +54,7 @@ Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
 
 void Server::drain(Duration patience) {
   static_cast<void>(close());
-  if (core_->connections.empty()) return;
+  if (connections() == 0) return;
   core_->drain_timer = core_->reactor.after(patience, [this] { close_all_connections(); });
 }
 

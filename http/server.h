@@ -25,8 +25,9 @@ struct Upgrade {
 // Owner: the user. Destroying it calls no handler any more, closes the listener and ends its
 // connections. Thread: the reactor's. The reactor outlives it.
 // A request without any listener for it gets a 404.
-// Memory of a connection: one receive buffer of input, its unanswered requests (at most
-// pipelined_max heads), and output up to the socket's queue limit.
+// Memory of a connection: input that came before a pause took effect (see Socket::pause()), its
+// unanswered requests (at most pipelined_max heads), and output up to twice the socket's queue
+// limit: for the response whose turn it is, and for those that wait behind it.
 class Server {
  public:
   using Handler = Function<void(Request&, Response&)>;

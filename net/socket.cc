@@ -193,6 +193,7 @@ void Socket::set_user(StreamUser* user) {
   user_ = user;
   paused_ = false;
   flowing_ = false;
+  if (user == nullptr && peer_fin_) end_emitted_ = false;
   look_again();
 }
 

@@ -36,7 +36,7 @@ class Stream {
  public:
   // Whoever gets what comes, before any listener; not owned. It consumes: data flows unless paused.
   // Null: what comes from now on is the listeners' alone, and waits for one; the stream is then
-  // neither paused nor flowing.
+  // neither paused nor flowing, and an end that has come already is told again.
   virtual void set_user(StreamUser* user) = 0;
 
   virtual Write write(Buffer&& bytes) = 0;

@@ -49,8 +49,8 @@ class MayhemScript {
 
   void add_sized(std::string_view fields) {
     const std::size_t size = random_.below(4) * random_.below(500);
-    text_ += begin("POST", size) + std::string(fields) +
-             "Content-Length: " + std::to_string(size) + "\r\n\r\n" +
+    text_ += begin("POST", size);
+    text_ += std::string(fields) + "Content-Length: " + std::to_string(size) + "\r\n\r\n" +
              request_bytes(number(), 0, size);
   }
   void add_chunked(std::string_view fields) {
