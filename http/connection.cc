@@ -76,11 +76,21 @@ void Connection::on_stream_sent(bool drained) noexcept {
 }
 
 void Connection::on_stream_idle() noexcept {
-  if (core_.timeout.empty()) return destroy({});
-  core_.timeout.emit_each([&](auto& listener, bool) {
-    listener(socket_);
-    return !gone();
-  });
+  Request* request = reading_ == nullptr ? nullptr : &reading_->request;
+  Response* response = pipeline_.empty() ? nullptr : &pipeline_.front().response;
+  const bool heard = (request != nullptr && !request->timeout_.empty()) ||
+                     (response != nullptr && !response->timeout_.empty()) ||
+                     !core_.timeout.empty();
+  if (!heard) return destroy({});
+  const auto tell = [this](auto& event, auto& subject) {
+    event.emit_each([&](auto& listener, bool) {
+      listener(subject);
+      return !gone();
+    });
+  };
+  if (request != nullptr) tell(request->timeout_, *request);
+  if (response != nullptr && !gone()) tell(response->timeout_, *response);
+  if (!gone()) tell(core_.timeout, socket_);
 }
 
 void Connection::run() noexcept {

@@ -27,8 +27,8 @@ struct ServerCore;
 //      nothing answered.
 //   3. Handlers run from run() only, and from on_stream_closed(): never inside a call of a handler.
 //      An exchange is given back only there, when none of its listeners is running.
-//   4. While input waits here the stream is paused; output that waits counts, here or in the stream,
-//      and above the high-water mark no further request is parsed.
+//   4. While input waits here the stream is paused. Output that waits counts, here or in the
+//      stream, and above the high-water mark no further request is parsed.
 //   5. One timer; it may go off early, never late: what is due is decided when it does.
 //
 //     reading --- error, last response, FIN ---> closing --- answered, output out ---> lingering

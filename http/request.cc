@@ -116,6 +116,7 @@ void Request::reset() noexcept {
     end_.clear();
     abort_.clear();
     error_.clear();
+    timeout_.clear();
     close_.clear();
   }
   user_data = nullptr;
@@ -238,6 +239,8 @@ void Request::read_body(std::size_t bytes_max,
   });
 }
 
+Expected<void> Request::set_timeout(Duration timeout) { return socket().set_timeout(timeout); }
+
 void Request::destroy(std::error_code code) {
   exchange_.response.destroy(code);
 }
@@ -267,6 +270,11 @@ ListenerId Request::on_error(Function<void(Request&, const Error&)> call, Times 
   return error_.add(std::move(call), times == Times::once);
 }
 
+ListenerId Request::on_timeout(Function<void(Request&)> call, Times times) {
+  has_listeners_ = true;
+  return timeout_.add(std::move(call), times == Times::once);
+}
+
 ListenerId Request::on_close(Function<void(Request&)> call, Times times) {
   has_listeners_ = true;
   return close_.add(std::move(call), times == Times::once);
@@ -277,6 +285,7 @@ void Request::off(ListenerId id) noexcept {
   end_.remove(id);
   abort_.remove(id);
   error_.remove(id);
+  timeout_.remove(id);
   close_.remove(id);
 }
 

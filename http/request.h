@@ -17,6 +17,7 @@
 #include "weir/net/socket_events.h"
 #include "weir/reactor/buffer.h"
 #include "weir/reactor/error.h"
+#include "weir/reactor/time.h"
 
 namespace weir::inline v1::net {
 class Socket;
@@ -87,6 +88,10 @@ class Request {
   // nor is it when the client goes before ('close' tells).
   void read_body(std::size_t bytes_max,
                  Function<void(Request&, Response&, std::string_view)> done);
+  // As Socket::set_timeout(), of its socket: without activity for so long 'timeout' is told to the
+  // request while it is incomplete, to the first unanswered response, and to the server. When nobody
+  // of them listens the connection is destroyed.
+  Expected<void> set_timeout(Duration timeout);
   // Ends the connection now.
   void destroy(std::error_code code = {});
 
@@ -101,6 +106,7 @@ class Request {
   ListenerId on_aborted(Function<void(Request&)> call, Times times = Times::always);
   // After 'aborted': ECONNRESET, or what destroy() was given. Without a listener it is nobody's.
   ListenerId on_error(Function<void(Request&, const Error&)> call, Times times = Times::always);
+  ListenerId on_timeout(Function<void(Request&)> call, Times times = Times::always);
   // Exactly once, and last.
   ListenerId on_close(Function<void(Request&)> call, Times times = Times::always);
   void off(ListenerId id) noexcept;
@@ -134,6 +140,7 @@ class Request {
   net::Event<Request&> end_;
   net::Event<Request&> abort_;
   net::Event<Request&, const Error&> error_;
+  net::Event<Request&> timeout_;
   net::Event<Request&> close_;
   bool has_listeners_ = false;
   bool paused_ = false;

@@ -39,6 +39,7 @@ void Response::reset() noexcept {
     drain_.clear();
     finish_.clear();
     error_.clear();
+    timeout_.clear();
     close_.clear();
   }
   user_data = nullptr;
@@ -278,6 +279,8 @@ void Response::uncork() noexcept {
   exchange_.connection->look_again();
 }
 
+Expected<void> Response::set_timeout(Duration timeout) { return socket().set_timeout(timeout); }
+
 void Response::destroy(std::error_code code) {
   if (exchange_.connection == nullptr) return;
   destroyed_ = !finished_;
@@ -405,6 +408,11 @@ ListenerId Response::on_error(Function<void(Response&, const Error&)> call, Time
   return error_.add(std::move(call), times == Times::once);
 }
 
+ListenerId Response::on_timeout(Function<void(Response&)> call, Times times) {
+  has_listeners_ = true;
+  return timeout_.add(std::move(call), times == Times::once);
+}
+
 ListenerId Response::on_close(Function<void(Response&)> call, Times times) {
   has_listeners_ = true;
   return close_.add(std::move(call), times == Times::once);
@@ -414,6 +422,7 @@ void Response::off(ListenerId id) noexcept {
   drain_.remove(id);
   finish_.remove(id);
   error_.remove(id);
+  timeout_.remove(id);
   close_.remove(id);
 }
 

@@ -89,6 +89,7 @@ class Response {
   // While corked nothing of it is sent; counted; end() uncorks.
   void cork() noexcept;
   void uncork() noexcept;
+  Expected<void> set_timeout(Duration timeout);  // see Request::set_timeout()
   // Ends the connection now: 'close' without 'finish'.
   void destroy(std::error_code code = {});
 
@@ -108,6 +109,7 @@ class Response {
   ListenerId on_finish(Function<void(Response&)> call, Times times = Times::always);
   // Without a listener it goes to Reactor::on_unhandled_error.
   ListenerId on_error(Function<void(Response&, const Error&)> call, Times times = Times::always);
+  ListenerId on_timeout(Function<void(Response&)> call, Times times = Times::always);
   // Exactly once, and last: after 'finish', or without it when the connection ended first.
   ListenerId on_close(Function<void(Response&)> call, Times times = Times::always);
   void off(ListenerId id) noexcept;
@@ -163,6 +165,7 @@ class Response {
   net::Event<Response&> drain_;
   net::Event<Response&> finish_;
   net::Event<Response&, const Error&> error_;
+  net::Event<Response&> timeout_;
   net::Event<Response&> close_;
   std::uint16_t corked_ = 0;
   bool has_listeners_ = false;

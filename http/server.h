@@ -78,7 +78,7 @@ class Server {
   ListenerId on_drop_request(Function<void(Request&)> call, Times times = Times::always);
   // A connection was accepted, nothing read yet.
   ListenerId on_connection(Function<void(net::Socket&)> call, Times times = Times::always);
-  // No activity for options.net.socket.timeout. Without a listener the connection is destroyed.
+  // No activity for options.net.socket.timeout, or that of Request::set_timeout(), which see.
   ListenerId on_timeout(Function<void(net::Socket&)> call, Times times = Times::always);
   ListenerId on_server_error(Function<void(Server&, const Error&)> call,
                              Times times = Times::always);

@@ -219,6 +219,41 @@ TEST_P(VirtualIdleTimeoutTest, AHandlerMaySetItForItsConnection) {
   EXPECT_EQ(over_at(client), 10000);
 }
 
+TEST_P(VirtualIdleTimeoutTest, RequestsAndResponsesAreToldFirst) {
+  RULES("4.2.1.12 4.5.3.10");
+  NODE_TEST("http-set-timeout");
+  std::string told;
+  serve([&](Request& request, Response& response) {
+    ASSERT_TRUE(request.set_timeout(1s).has_value());
+    request.on_data([](Request&, Buffer) {});
+    request.on_timeout([&](Request& late) { told += late.complete() ? "complete " : "request "; });
+    response.on_timeout([&](Response&) { told += "response "; });
+  });
+  HttpClient& client = dial();
+  client.send(post("/", 3) + "ab");
+  run_for(1500ms);
+  EXPECT_EQ(told, "request response ");
+  client.send("c");
+  run_for(1500ms);
+  EXPECT_EQ(told, "request response response ");
+  EXPECT_FALSE(client.over());
+}
+
+TEST_P(VirtualIdleTimeoutTest, OnceAnsweredTheyAreNotAskedAnyMore) {
+  RULES("4.5.3.10");
+  int told = 0;
+  serve([&](Request&, Response& response) {
+    ASSERT_TRUE(response.set_timeout(1s).has_value());
+    response.on_timeout([&](Response&) { ++told; });
+    response.end("x");
+  });
+  HttpClient& client = dial();
+  client.send(get("/"));
+  run_for(1500ms);
+  EXPECT_EQ(told, 0);
+  EXPECT_TRUE(client.over());
+}
+
 TEST_P(VirtualIdleTimeoutTest, ANegativeOneIsAMistake) {
   RULES("4.5.3.8");
   http::Server server(reactor(), idle_after(-1ms));

@@ -526,7 +526,8 @@ class VirtualSlowTest : public RobustTest {
   Instant ended_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualSlowTest, testing::Values(all_backends().back()), case_name);
+INSTANTIATE_TEST_SUITE_P(Backends, VirtualSlowTest, testing::Values(all_backends().back()),
+                         case_name);
 
 TEST_P(VirtualSlowTest, AHeadThatTakesAMinuteIsTooSlow) {
   NODE_TEST("http-server-headers-timeout-interrupted-headers");
