@@ -37,11 +37,15 @@ Connection::Connection(ServerCore& core, net::Socket& socket) noexcept
 
 bool Connection::gone() const noexcept { return gone_ || core_.gone; }
 
+void Connection::look_again_later() noexcept {
+  if (!gone()) reactor_.schedule(*this);
+}
+
 void Connection::look_again() noexcept {
   if (running_) {
     again_ = true;
-  } else if (!gone()) {
-    reactor_.schedule(*this);
+  } else {
+    look_again_later();
   }
 }
 
@@ -59,7 +63,7 @@ void Connection::on_stream_data(Buffer bytes) noexcept {
     both += bytes.view();
     input_ = Buffer::take(std::move(both));
     parsed_ = 0;
-    paused_ = false;
+    credit_pause();
   }
   run();
 }
@@ -109,7 +113,8 @@ void Connection::run() noexcept {
 
 // The pipeline has made room for what waits.
 bool Connection::has_work() const noexcept {
-  return can_read() && (input_ended_ || at_limit_ || !input_.empty());
+  const bool at_end = input_ended_ || (at_limit_ && reading_ == nullptr);
+  return can_read() && (at_end || !input_.empty());
 }
 
 bool Connection::tell() { return tell_leaving() && tell_pipeline(); }

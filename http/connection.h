@@ -56,6 +56,8 @@ class Connection final : private net::StreamUser, private Task {
   // For Request and Response. -------------------------------------------------------------------
   // Does, soon, what has become possible.
   void look_again() noexcept;
+  // In a round of its own: a callback that causes the next one must not keep the reactor to itself.
+  void look_again_later() noexcept;
   Expected<ResponsePlan> plan(const Exchange& exchange, std::optional<std::uint64_t> body_size);
   void put_head(Exchange& exchange, const ResponsePlan& plan);
   void put(Exchange& exchange, std::string_view text);
@@ -150,6 +152,7 @@ class Connection final : private net::StreamUser, private Task {
   bool check_deadline();
   void arm() noexcept;
   void update_flow();
+  void credit_pause() noexcept;
   Instant now() const noexcept { return reactor_.now(); }
 
   Reactor& reactor_;

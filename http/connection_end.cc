@@ -66,6 +66,7 @@ bool Connection::answer_failure() {
   }
   flush_staged();
   phase_ = Phase::surrendered;
+  linger_until_ = later(now(), limits::kLingerTime);
   ClientError error = failure.error;
   error.packet = packet();
   core_.client_error.emit_each([&](auto& listener, bool) {

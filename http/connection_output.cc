@@ -133,7 +133,7 @@ void Connection::give_to_stream(Buffer&& bytes) {
     case net::Write::ok: break;
     case net::Write::full: stream_full_ = true; break;
     case net::Write::refused:
-    case net::Write::closed: break;
+    case net::Write::closed: destroy(Mistake::write_after_end);  // if somebody else has ended it
   }
 }
 
@@ -182,16 +182,13 @@ bool Connection::leave_pipeline(Exchange& exchange) {
   const Response& response = exchange.response;
   const bool keeps = response.plan_->keeps_connection() && exchange.complete;
   const std::uint64_t most = core_.options.requests_per_socket_max;
-  if (!keeps) {
-    // Requests behind the last one that may be served are told so.
-    if (most != 0 && exchange.ordinal >= most && exchange.complete && phase_ == Phase::reading) {
-      at_limit_ = true;
-    } else {
-      phase_ = Phase::closing;
-    }
-  }
+  // Requests behind the last one that may be served are told so, if there is a way to tell.
+  const bool at_limit = most != 0 && exchange.ordinal >= most && exchange.complete &&
+                        response.plan_->framing().kind != BodyFraming::Kind::until_close;
+  if (!keeps && at_limit) at_limit_ = true;
+  if (!keeps && !at_limit) phase_ = Phase::closing;
   if (!keeps && failure_) failure_->silent = true;
-  const bool drops_rest = !keeps && !at_limit_;
+  const bool drops_rest = !keeps && !at_limit;
   const bool told = response.is_watched() || exchange.request.has_listeners_;
   if (told || reading_ == &exchange) {
     leaving_.push_back(exchange);
@@ -209,10 +206,11 @@ bool Connection::tell_leaving() {
     const std::uint64_t in_kernel = sent();
     if (in_kernel < exchange.begin_at) return true;
     if (!response.tell(in_kernel - exchange.begin_at)) return false;
-    if (in_kernel < exchange.begin_at + exchange.written) return true;
+    if (in_kernel < exchange.begin_at + exchange.written || socket_.destroyed()) return true;
     const bool news = !std::exchange(response.finished_, true);
     if (news && !(response.emit(response.finish_) && response.tell(exchange.written))) return false;
-    if (reading_ == &exchange) return true;
+    const bool goes_on = reading_ == &exchange || response.owes_calls() || socket_.destroyed();
+    if (goes_on) return true;
     exchange.unlink();
     if (!retire(exchange)) return false;
     again_ = true;  // an upgrade waits until it is alone

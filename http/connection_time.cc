@@ -27,6 +27,7 @@ Instant Connection::body_deadline() const noexcept {
 
 Instant Connection::deadline() const noexcept {
   if (phase_ == Phase::lingering) return in_stream() == 0 ? linger_until_ : kNever;
+  if (phase_ == Phase::surrendered) return linger_until_;
   if (phase_ != Phase::reading || paused_) return kNever;
   const ServerOptions& options = core_.options;
   if (reading_ != nullptr) {
@@ -53,6 +54,10 @@ bool Connection::check_deadline() {
   if (now() < deadline()) return true;
   if (phase_ == Phase::lingering) {
     destroy({});
+    return true;
+  }
+  if (phase_ == Phase::surrendered) {  // its new owner may have ended it meanwhile
+    linger_until_ = later(now(), limits::kLingerTime);
     return true;
   }
   if (reading_ != nullptr || requests_ == 0 || !parser_.is_between_messages()) {
@@ -86,8 +91,8 @@ void Connection::update_flow() {
     pause = dropped_bytes_ > limits::kLingerBytesMax && in_stream() != 0;
   }
   if (pause == paused_) return;
-  paused_ = pause;
   if (pause) {
+    paused_ = true;
     blocked_since_ = now();
     stream_.pause();
     // What waits is not to keep a whole chunk of the receive memory.
@@ -98,10 +103,16 @@ void Connection::update_flow() {
       }
     }
   } else {
-    message_begun_ += now() - std::max(blocked_since_, message_begun_);
-    body_begun_ += now() - std::max(blocked_since_, body_begun_);
+    credit_pause();
     stream_.resume();
   }
+}
+
+// What we made the client wait is not counted.
+void Connection::credit_pause() noexcept {
+  paused_ = false;
+  message_begun_ += now() - std::max(blocked_since_, message_begun_);
+  body_begun_ += now() - std::max(blocked_since_, body_begun_);
 }
 
 }  // namespace weir::inline v1::http

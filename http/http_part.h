@@ -30,6 +30,7 @@ class HttpPart {
  private:
   Slab<Exchange> exchanges_;
   IntrusiveList<Exchange> spare_;
+  std::size_t spare_count_ = 0;
   Slab<Connection> connections_;
   std::uint64_t last_number_ = 0;
 };

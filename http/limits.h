@@ -72,7 +72,7 @@ inline constexpr std::uint64_t kUnwantedBodyMax = std::uint64_t{1} << 20;
 // Pieces of a body up to here are copied next to the head and to each other: cheaper than a piece
 // of its own in the kernel's list.
 inline constexpr std::size_t kCopiedPieceMax = 2 * 1024;
-// Answered requests whose memory is kept for the next ones.
+// Answered requests that keep their memory for the next ones.
 inline constexpr std::size_t kSpareExchangesMax = 64;
 
 // Pairs of a query that are looked at: Node's number, against floods of keys.

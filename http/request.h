@@ -89,7 +89,7 @@ class Request {
   void read_body(std::size_t bytes_max,
                  Function<void(Request&, Response&, std::string_view)> done);
   // As Socket::set_timeout(), of its socket: without activity for so long 'timeout' is told to the
-  // request while it is incomplete, to the first unanswered response, and to the server. When nobody
+  // request while it is incomplete, to the first unanswered response, and to the server. When none
   // of them listens the connection is destroyed.
   Expected<void> set_timeout(Duration timeout);
   // Ends the connection now.
@@ -149,7 +149,8 @@ class Request {
   bool aborted_ = false;
 };
 
-// Weak: get() is null once the request's 'close' has been emitted. Must not outlive the reactor.
+// Weak: get() is null once 'close' of the request and of its response have been emitted, or the
+// server is gone, from its next turn on. Must not outlive the reactor.
 class RequestRef {
  public:
   RequestRef() noexcept = default;

@@ -301,12 +301,12 @@ Response::Pending& Response::pending() {
 void Response::remember(ResponseDone done, std::error_code code) {
   if (!done) return;
   pending().calls.push_back({exchange_.written, std::move(done), code});
-  exchange_.connection->look_again();
+  exchange_.connection->look_again_later();
 }
 
 void Response::note(Error error) {
   pending().errors.push_back(std::move(error));
-  exchange_.connection->look_again();
+  exchange_.connection->look_again_later();
 }
 
 Write Response::reject_done(ResponseDone done, std::error_code code) {
@@ -336,13 +336,14 @@ Write Response::fail(Error error, ResponseDone done) {
 
 // What has happened meanwhile is told. False: the connection is gone, nothing may be touched.
 bool Response::tell(std::uint64_t sent) {
+  if (pending_ == nullptr) return true;
   Connection& connection = *exchange_.connection;
-  while (pending_ != nullptr && !pending_->errors.empty()) {
-    const Error error = std::move(pending_->errors.front());
-    pending_->errors.erase(pending_->errors.begin());
+  for (const Error& error : std::exchange(pending_->errors, {})) {
     if (!emit_error(error)) return false;
   }
-  while (pending_ != nullptr && !pending_->calls.empty() && pending_->calls.front().at <= sent) {
+  // Those that come meanwhile have their turn later.
+  for (std::size_t left = pending_->calls.size(); left > 0; --left) {
+    if (pending_->calls.front().at > sent) return true;
     Pending::Call call = std::move(pending_->calls.front());
     pending_->calls.pop_front();
     call.done(*this, call.code);
@@ -350,6 +351,10 @@ bool Response::tell(std::uint64_t sent) {
     if (connection.gone()) return false;
   }
   return true;
+}
+
+bool Response::owes_calls() const noexcept {
+  return pending_ != nullptr && !pending_->calls.empty();
 }
 
 // The connection has ended: callbacks that wait get `code`.

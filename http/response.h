@@ -146,6 +146,7 @@ class Response {
   net::Write fail(Error error, ResponseDone done);
   // Each returns false when the connection is gone, and nothing may be touched.
   bool tell(std::uint64_t sent);
+  bool owes_calls() const noexcept;
   bool fail_calls(std::error_code code);
   bool emit(net::Event<Response&>& event);
   bool emit_error(const Error& error);
@@ -179,7 +180,7 @@ class Response {
   bool over_ = false;          // nothing is taken any more, callbacks neither
 };
 
-// Weak: get() is null once the response's 'close' has been emitted. Must not outlive the reactor.
+// As RequestRef.
 class ResponseRef {
  public:
   ResponseRef() noexcept = default;

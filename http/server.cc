@@ -20,6 +20,9 @@ Server::~Server() { core_->abandon(); }
 Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)> once_listening) {
   const ServerOptions& options = core_->options;
   const Duration whole = options.request_timeout;
+  if (options.pipelined_max == 0) {
+    return failure({.code = Mistake::out_of_range, .detail = "pipelined_max must be at least 1"});
+  }
   const Duration least =
       std::min({*options.headers_timeout, whole, options.body_rate_grace,
                 options.keep_alive_timeout, options.net.socket.timeout});
@@ -35,7 +38,10 @@ Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)
     if (listening) listening(*this);
   });
   auto bound = core_->net->listen(at, std::move(call));
-  if (bound) core_->closing = false;
+  if (bound) {
+    core_->closing = false;
+    core_->drain_timer.cancel();
+  }
   return bound;
 }
 
@@ -53,9 +59,11 @@ Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
 }
 
 void Server::drain(Duration patience) {
+  ServerCore& core = *core_;
   static_cast<void>(close());
-  if (connections() == 0) return;
-  core_->drain_timer = core_->reactor.after(patience, [this] { close_all_connections(); });
+  // A callback that closing has dropped may have held this server.
+  if (core.gone || core.net->connections() == 0) return;
+  core.drain_timer = core.reactor.after(patience, [&core] { core.net->close_all_connections(); });
 }
 
 void Server::close_idle_connections() {

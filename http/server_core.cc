@@ -35,6 +35,7 @@ ServerCore::ServerCore(Reactor& its_reactor, ServerOptions its_options)
 }
 
 void ServerCore::accept(net::Socket& socket) {
+  if (closing) return socket.destroy();  // it was in the kernel's queue
   Connection* connection = part.connections().create(*this, socket);
   if (connection == nullptr) return socket.destroy(errno_code(ENOMEM));
   connection->index_ = static_cast<std::uint32_t>(connections.size());

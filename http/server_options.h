@@ -36,8 +36,9 @@ struct ServerOptions {
   std::size_t pipelined_max = limits::kPipelinedMaxDefault;
   bool send_date = true;
 
-  // Accepting and the sockets' options. allow_half_open is always on and no_delay the default;
-  // socket.timeout is that of Server::on_timeout().
+  // Accepting and the sockets' options. allow_half_open is always on, no_delay the default, and
+  // pause_on_connect without effect. socket.timeout is that of Server::on_timeout(), and the only
+  // limit to how long a client may leave its answer unread.
   net::ServerOptions net = {.socket = {.no_delay = true}};
 };
 

@@ -273,7 +273,41 @@ TEST_P(HttpMayhemBugsTest, ACallbackThatWritesAgainDoesNotStopTheReactor) {
   EXPECT_LT(after, 10000);
 }
 
-// The peer's FIN comes while an earlier request is answered: whoever takes the socket over learns it.
+// As above, when it is end() that the chain does not know of.
+TEST_P(HttpMayhemBugsTest, ACallbackThatWritesAfterTheEndDoesNotStopTheReactor) {
+  int before = 0;
+  int after = 0;
+  std::function<void(Response&)> write = [&](Response& response) {
+    if (response.writable_ended() && ++after > 10000) return;
+    if (++before == 50) {
+      EXPECT_TRUE(reactor().defer([ref = response.weak()] { ref.get()->end(); }));
+    }
+    response.write("x", [&](Response& same, std::error_code) { write(same); });
+  };
+  serve([&](Request&, Response& response) {
+    response.on_error([](Response&, const Error&) {});
+    write(response);
+  });
+  HttpClient& client = dial();
+  client.send(get("/", "Connection: close\r\n"));
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  EXPECT_LT(after, 10000);
+}
+
+// 'close' without 'finish'.
+TEST_P(HttpMayhemBugsTest, AResponseDestroyedByItsLastCallbackHasNoFinish) {
+  bool finished = false;
+  serve([&](Request&, Response& response) {
+    response.on_finish([&](Response&) { finished = true; });
+    response.end("x", [](Response& same, std::error_code) { same.destroy(); });
+  });
+  HttpClient& client = dial();
+  client.send(get("/"));
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  EXPECT_FALSE(finished);
+}
+
+// The peer's FIN comes while an earlier request is answered: who takes the socket over learns it.
 TEST_P(HttpMayhemBugsTest, AFinBeforeTheUpgradeIsNotLost) {
   bool ended = false;
   Timer later;
@@ -303,8 +337,47 @@ TEST_P(HttpMayhemBugsTest, AListenThatFailsDoesNotTakeCloseBack) {
   ASSERT_TRUE(server.close([&](http::Server&, std::error_code) { closed = true; }).has_value());
   EXPECT_FALSE(server.listen({.port = 99999}).has_value());
   first.get()->end("x");
+  ASSERT_TRUE(run_until_or(400ms, [&] { return client.over(); }));
+  client.end();
   EXPECT_TRUE(run_until_or(400ms, [&] { return closed; }));
   EXPECT_EQ(count_of(client.received(), "Connection: close"), 1U) << client.received();
+}
+
+// The limit is reached, and the body of a request beyond it is still to come: a loop without end.
+TEST_P(HttpMayhemBugsTest, ABodyBeyondTheLastRequestIsWaitedFor) {
+  http::ServerOptions options;
+  options.requests_per_socket_max = 1;
+  serve([](Request&, Response& response) { response.end("x"); }, options);
+  HttpClient& client = dial();
+  client.send(get("/") + post("/", 5) + "12");
+  ASSERT_TRUE(run_until_received(client, " 503 "));
+  client.send("345");
+  EXPECT_TRUE(run_until([&] { return client.over(); }));
+}
+
+// Its body ends with the connection: a 503 behind it would be part of it.
+TEST_P(HttpMayhemBugsTest, NothingFollowsABodyThatEndsWithTheConnection) {
+  http::ServerOptions options;
+  options.requests_per_socket_max = 1;
+  serve([](Request&, Response& response) { response.end("whole"); }, options);
+  HttpClient& client = dial();
+  client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + get("/2"));
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  EXPECT_TRUE(client.received().ends_with("\r\n\r\nwhole")) << client.received();
+}
+
+// So is the first 503 itself, to a client of HTTP/1.0.
+TEST_P(HttpMayhemBugsTest, NothingFollowsA503ThatEndsWithTheConnection) {
+  http::ServerOptions options;
+  options.requests_per_socket_max = 1;
+  serve([](Request&, Response& response) { response.end("one"); }, options);
+  HttpClient& client = dial();
+  client.send(get("/1") + "GET /2 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" + get("/3"));
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  const std::string refused = client.received().substr(client.received().find(" 503 "));
+  const std::string head = refused.substr(0, refused.find("\r\n\r\n"));
+  const bool sized = head.find("Content-Length: 0") != head.npos;
+  EXPECT_TRUE(sized || count_of(refused, " 503 ") == 1) << client.received();
 }
 
 WEIR_ON_ALL_BACKENDS(HttpMayhemBugsTest);
