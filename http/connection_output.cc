@@ -258,11 +258,13 @@ bool Connection::hand_over(Exchange& exchange) {
   if (!leaving_.empty() || queued() != 0) return true;
   const bool tunnel = exchange.request.method() == Method::connect;
   net::Event<Upgrade&>& event = tunnel ? core_.connect : core_.upgrade;
-  if (event.empty()) {
-    destroy({});
+  exchange.unlink();
+  if (event.empty()) {  // nobody takes it: the end, without an answer
+    --pipelined_;
+    if (!cut_off(exchange, {})) return false;
+    close_after_output();
     return true;
   }
-  exchange.unlink();
   stream_.set_user(nullptr);
   socket_.set_queue_limits(core_.options.net.socket.queue);
   core_.remove(*this);

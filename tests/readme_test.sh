@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# The echo server of the README is, to the letter, the one that is built and run.
-#   readme_test.sh README.md net/examples/echo.cc
+# The programs that the README shows are, to the letter, those that are built.
+#   readme_test.sh README.md PROGRAM.cc...   in the README's order
 set -euo pipefail
-sed -n '/^```cpp$/,/^```$/p' "$1" | sed '1d;$d' | diff - "$2" || {
-  echo "FAILED: the README shows another program than $2" >&2
+readme=$1
+shift
+sed -n '/^```cpp$/,/^```$/p' "$readme" | sed '/^```/d' | diff - <(cat "$@") || {
+  echo "FAILED: the README shows other programs than $*" >&2
   exit 1
 }
