@@ -36,8 +36,7 @@ inline constexpr std::size_t kTimersPerTurnMax = 1024;
 // kReceiveRoomMin of room, or a new chunk.
 inline constexpr std::size_t kReceiveChunkBytes = 256 * 1024;
 inline constexpr std::size_t kReceiveRoomMin = 64 * 1024;
-// As much again may lie in copies, and 100 peers that stop reading are to cost less than 128 MiB.
-inline constexpr std::size_t kReceiveMemoryMaxDefault = std::size_t{48} << 20;
+inline constexpr std::size_t kReceiveMemoryMaxDefault = std::size_t{64} << 20;
 inline constexpr std::size_t kReceiveMemoryMin = 16 * kReceiveChunkBytes;
 
 // Free chunks kept for reuse; beyond this memory goes back to the system.
