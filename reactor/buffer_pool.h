@@ -23,7 +23,8 @@ class BufferPool {
 
   // True exactly when acquire() may succeed: below the limit.
   bool available() const noexcept { return live_ < chunks_max_; }
-  // True when more than a quarter of the limit is in use.
+  // True when more than a quarter of the limit is in use. A repeating receive would then take the
+  // whole ring for one peer before anybody can pause it, so each receive is armed by itself.
   bool in_demand() const noexcept { return live_ > chunks_max_ / 4; }
   // True when less than a quarter of the limit is free: time to copy small messages out.
   bool scarce() const noexcept { return live_ > chunks_max_ - chunks_max_ / 4; }

@@ -223,7 +223,8 @@ void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
     io_uring_prep_poll_multishot(sqe, op.fd, kReadableMask);
     return;
   }
-  io_uring_prep_recv_multishot(sqe, op.fd, nullptr, 0, 0);
+  io_uring_prep_recv(sqe, op.fd, nullptr, 0, 0);
+  if (!ring_.pool->in_demand()) sqe->ioprio |= IORING_RECV_MULTISHOT;  // see BufferPool
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = BufferRing::kGroup;
 }
