@@ -7,27 +7,24 @@
 // files and chunks go out as the client takes them.
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
-#include <utility>
-#include <vector>
 
 #include "http/examples/demo_routes.h"
+#include "net/examples/serve_on_threads.h"
 #include "weir/http/server.h"
-#include "weir/net/ip.h"
 #include "weir/reactor/reactor.h"
 
 namespace {
 
+using weir::example::check_numeric;
 using weir::example::DemoRoutes;
 using weir::example::open_directory;
+using weir::example::serve_on_threads;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 constexpr double kSecondsMax = 1e6;
@@ -107,11 +104,7 @@ class DemoServer {
             options_of(flags)) {}
 
   weir::Expected<weir::Address> listen(int port) {
-    // A name would be looked up later: what cannot work is to be told at once.
-    if (!flags_.host.empty() && weir::net::is_ip(flags_.host) == 0) {
-      return weir::failure({.code = weir::Mistake::bad_ip_address,
-                            .detail = "--host " + flags_.host + " is not a numeric address"});
-    }
+    if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
     return server_.listen({.port = port,
                            .host = flags_.host,
                            .path = flags_.unix_path,
@@ -127,55 +120,11 @@ class DemoServer {
   weir::http::Server server_;
 };
 
-// One of the further threads: a reactor of its own on the port of the first.
-struct Worker {
-  std::unique_ptr<weir::Reactor> reactor;
-  std::unique_ptr<DemoServer> server;
-  std::thread thread;
-};
-
-weir::Expected<void> start(Worker& worker, const Flags& flags, DemoRoutes routes, int port) {
-  auto reactor = weir::Reactor::create({.backend = flags.backend});
-  if (!reactor) return weir::failure(reactor.error());
-  worker.reactor = std::move(*reactor);
-  worker.server = std::make_unique<DemoServer>(*worker.reactor, flags, routes);
-  auto bound = worker.server->listen(port);
-  if (!bound) return weir::failure(bound.error());
-  worker.thread = std::thread([&worker] { worker.server->run(); });
-  return {};
-}
-
 int serve(const Flags& flags, DemoRoutes routes) {
-  auto reactor = weir::Reactor::create({.backend = flags.backend});
-  if (!reactor) return weir::fail(reactor.error());
-  DemoServer server(**reactor, flags, routes);
-  auto bound = server.listen(flags.port);
-  if (!bound) return weir::fail(bound.error());
-
-  std::vector<Worker> workers(static_cast<std::size_t>(flags.threads - 1));
-  for (Worker& worker : workers) {
-    if (auto started = start(worker, flags, routes, bound->port()); !started) {
-      std::exit(weir::fail(started.error()));
-    }
-  }
-  const auto drain_all = [&](int) {
-    server.drain();
-    for (Worker& worker : workers) {
-      // A full queue means that the thread is about to look: the signal may be sent again.
-      if (!worker.reactor->post([&worker] { worker.server->drain(); })) return;
-    }
-  };
-  for (const int signal : {SIGINT, SIGTERM}) {
-    if (auto set = (*reactor)->on_signal(signal, drain_all); !set) return weir::fail(set.error());
-  }
-
-  const weir::Counters counters = (*reactor)->counters();
-  std::printf("listening on %s\nbackend %s: %s\n", bound->to_string().c_str(),
-              weir::name_of(counters.backend), counters.reason.c_str());
-  std::fflush(stdout);
-  server.run();
-  for (Worker& worker : workers) worker.thread.join();
-  return 0;
+  return serve_on_threads<DemoServer>(
+      flags.backend, flags.threads, flags.port, [&flags, routes](weir::Reactor& reactor) {
+        return std::make_unique<DemoServer>(reactor, flags, routes);
+      });
 }
 
 }  // namespace

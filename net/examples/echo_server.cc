@@ -12,17 +12,19 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
+#include <map>
+#include <memory>
 #include <string>
-#include <thread>
-#include <vector>
 
-#include "weir/net/ip.h"
+#include "net/examples/serve_on_threads.h"
 #include "weir/net/server.h"
 #include "weir/reactor/reactor.h"
 
 namespace {
+
+using weir::example::check_numeric;
+using weir::example::serve_on_threads;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 
@@ -81,11 +83,7 @@ class EchoServer {
   }
 
   weir::Expected<weir::Address> listen(int port) {
-    // A name would be looked up later: what cannot work is to be told at once.
-    if (!flags_.host.empty() && weir::net::is_ip(flags_.host) == 0) {
-      return weir::failure({.code = weir::Mistake::bad_ip_address,
-                            .detail = "--host " + flags_.host + " is not a numeric address"});
-    }
+    if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
     auto bound = server_.listen({.port = port,
                                  .host = flags_.host,
                                  .path = flags_.unix_path,
@@ -116,57 +114,6 @@ class EchoServer {
   weir::net::Server server_;
 };
 
-// One of the further threads: a reactor of its own on the port of the first.
-struct Worker {
-  std::unique_ptr<weir::Reactor> reactor;
-  std::unique_ptr<EchoServer> echo;
-  std::thread thread;
-};
-
-weir::Expected<void> start(Worker& worker, const Flags& flags, int port) {
-  auto reactor = weir::Reactor::create({.backend = flags.backend});
-  if (!reactor) return weir::failure(reactor.error());
-  worker.reactor = std::move(*reactor);
-  worker.echo = std::make_unique<EchoServer>(*worker.reactor, flags);
-  auto bound = worker.echo->listen(port);
-  if (!bound) return weir::failure(bound.error());
-  worker.thread = std::thread([&worker] { worker.echo->run(); });
-  return {};
-}
-
-int serve(const Flags& flags) {
-  auto reactor = weir::Reactor::create({.backend = flags.backend});
-  if (!reactor) return weir::fail(reactor.error());
-  EchoServer echo(**reactor, flags);
-  auto bound = echo.listen(flags.port);
-  if (!bound) return weir::fail(bound.error());
-
-  std::vector<Worker> workers(static_cast<std::size_t>(flags.threads - 1));
-  for (Worker& worker : workers) {
-    if (auto started = start(worker, flags, bound->port()); !started) {
-      std::exit(weir::fail(started.error()));
-    }
-  }
-  const auto drain_all = [&](int) {
-    echo.drain();
-    for (Worker& worker : workers) {
-      // A full queue means that the thread is about to look: the signal may be sent again.
-      if (!worker.reactor->post([&worker] { worker.echo->drain(); })) return;
-    }
-  };
-  for (const int signal : {SIGINT, SIGTERM}) {
-    if (auto set = (*reactor)->on_signal(signal, drain_all); !set) return weir::fail(set.error());
-  }
-
-  const weir::Counters counters = (*reactor)->counters();
-  std::printf("listening on %s\nbackend %s: %s\n", bound->to_string().c_str(),
-              weir::name_of(counters.backend), counters.reason.c_str());
-  std::fflush(stdout);
-  echo.run();
-  for (Worker& worker : workers) worker.thread.join();
-  return 0;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -184,5 +131,8 @@ int main(int argc, char** argv) {
                          "shared; see --help\n");
     return 2;
   }
-  return serve(flags);
+  return serve_on_threads<EchoServer>(
+      flags.backend, flags.threads, flags.port, [&flags](weir::Reactor& reactor) {
+        return std::make_unique<EchoServer>(reactor, flags);
+      });
 }
