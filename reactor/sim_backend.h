@@ -1,19 +1,26 @@
 // The simulated backend: a virtual clock and an in-memory network, public, so that users test
-// their services with it as weir tests itself.
+// their services with it as weir tests itself. For several hosts, faults and checks: sim_world.h.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "weir/reactor/backend.h"
-#include "weir/reactor/buffer_pool.h"
 
 namespace weir::inline v1 {
+
+namespace sim {
+class Memory;
+class Network;
+struct Socket;
+}  // namespace sim
 
 // How the simulator finds names; others are ENOTFOUND. Addresses are numeric.
 using SimHosts = std::map<std::string, std::vector<std::string>, std::less<>>;
@@ -27,15 +34,21 @@ struct SimOptions {
 };
 
 // Everything happens in the order in which it was asked for, so the same program gives the same
-// events. The clock moves only when nothing can happen before the next deadline; then it jumps. The
-// network is perfect: nothing is late, cut short or lost. It has TCP with a receive window, FIN,
-// RST and half-open connections, and Unix sockets; connecting to 192.0.2.0/24 (RFC 5737) is never
-// answered. Names come from a host table. Its fds are numbers of its own.
+// events. It has TCP with a receive window, FIN, RST and half-open connections, and Unix sockets;
+// connecting to 192.0.2.0/24 (RFC 5737) is never answered. Names come from a host table. Its fds
+// are numbers of its own.
 //
-// Owner thread only, but for wake(). With no deadline and nothing to do, poll() waits for wake().
+// By itself it is one machine that has every address, where nothing is late, cut short or lost.
+// Its clock moves only when nothing can happen before the next deadline; then it jumps. With no
+// deadline and nothing to do, poll() waits for wake(). As part of a sim::World the world has the
+// clock, and poll() never waits.
+//
+// Owner thread only, but for wake().
 class SimBackend final : public Backend {
  public:
   explicit SimBackend(SimOptions options = {});
+  // Part of a world: one of a machine's reactors.
+  SimBackend(sim::Network& network, std::uint32_t machine);
   ~SimBackend() override;
 
   BackendKind kind() const noexcept override { return BackendKind::sim; }
@@ -43,11 +56,8 @@ class SimBackend final : public Backend {
   void cancel(Op& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void wake() noexcept override;
-  Instant now() const noexcept override { return now_; }
-  std::int64_t unix_seconds() const noexcept override {
-    return options_.unix_seconds_at_start +
-           std::chrono::duration_cast<std::chrono::seconds>(now_ - options_.start).count();
-  }
+  Instant now() const noexcept override;
+  std::int64_t unix_seconds() const noexcept override;
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
   Expected<void> adopt_stream(int fd) noexcept override;
@@ -63,58 +73,80 @@ class SimBackend final : public Backend {
   void release(int fd) noexcept override;
   void close(int fd) noexcept override;
   int event_fd() noexcept override { return -1; }
-  void prepare(Instant) noexcept override {}
-  std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
-  bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
+  void prepare(Instant until) noexcept override { deadline_ = until; }
+  std::size_t live_chunks() const noexcept override;
+  bool memory_in_demand() const noexcept override;
 
   // Two connected stream sockets, like socketpair(2), for programs that play a foreign library.
   std::pair<int, int> make_pair();
   // Plain non-blocking calls on a simulated fd: bytes moved, 0 at the end, -EAGAIN, -ECONNRESET.
   int read(int fd, std::span<char> room) noexcept;
   int write(int fd, std::string_view bytes) noexcept;
+  // Datagram sockets (UDP) as plain non-blocking calls; Reactor::watch() says when one is readable.
+  // `at`: port 0 is a free one. A queue holds 256 datagrams; what comes beyond is dropped.
+  Expected<int> open_datagram(const Address& at);
+  // Bytes sent, or -EMSGSIZE beyond 65507 bytes. Whether they arrive is the network's affair.
+  int send_to(int fd, std::string_view bytes, const Address& to) noexcept;
+  // Bytes of one datagram, cut off at the room, and its sender; or -EAGAIN.
+  int receive_from(int fd, std::span<char> room, Address& from) noexcept;
   // What host names mean from now on.
-  void set_hosts(SimHosts hosts) { options_.hosts = std::move(hosts); }
-  // Sockets and listeners that are open.
-  std::size_t open_fds() const noexcept { return sockets_.size(); }
+  void set_hosts(SimHosts hosts);
+  // Sockets and listeners of this machine that are open.
+  std::size_t open_fds() const noexcept;
+
+  // For the world. -------------------------------------------------------------------------------
+  // What is parked on the socket is worth another attempt.
+  static void touch(sim::Socket& socket) noexcept;
+  static void touch_writer(sim::Socket& socket) noexcept;
+  // Whether a turn would do anything now; and when, if nothing happens before.
+  bool ready() const noexcept;
+  Instant next_turn() const noexcept { return std::min(deadline_, next_due()); }
 
  private:
-  struct Socket;
-  struct Disown {
-    void operator()(BufferPool* pool) const noexcept { pool->disown(); }
+  struct Standalone;
+  // What a chance has put off.
+  struct PutOff {
+    Instant due;
+    Op* op;
+  };
+  struct Late {
+    Instant due;
+    Completion completion;
   };
 
-  Socket& socket(int fd) const noexcept;
-  Socket* peer_of(const Socket& socket) const noexcept;
-  int new_fd(std::unique_ptr<Socket> socket);
-  std::uint16_t free_port() noexcept;
-  Socket* find_listener(const Address& at) const noexcept;
-  void connect_pair(Socket& a, Socket& b) noexcept;
-  void touch(Socket& socket) noexcept;
+  sim::Socket& socket(int fd) const noexcept;
+  Instant next_due() const noexcept;
+  std::size_t collect(std::span<Completion> batch) noexcept;
+  void collect_late(std::span<Completion> batch, std::size_t& count) noexcept;
+  void release_due() noexcept;
+  void hand_over(Completion& completion) noexcept;
+  void put_off(Op& op, Duration longest) noexcept;
+  void unpark(Op& op) noexcept;
+  void enforce_cancel(Op& op) noexcept;
+  void force_out(sim::Socket& socket) noexcept;
+  void shuffle(std::span<Completion> batch) noexcept;
   bool attempt(Op& op, Completion& out) noexcept;
-  bool attempt_accept(Op& op, Socket& socket, Completion& out) noexcept;
-  bool attempt_connect(ConnectOp& op, Socket& socket, Completion& out) noexcept;
-  bool attempt_recv(Op& op, Socket& socket, Completion& out) noexcept;
-  bool attempt_send(SendOp& op, Socket& socket, Completion& out) noexcept;
-  bool attempt_poll(PollOp& op, Socket& socket, Completion& out) noexcept;
+  bool attempt_accept(Op& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_connect(ConnectOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_recv(Op& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_send(SendOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_resolve(ResolveOp& op, Completion& out) noexcept;
-  std::int32_t put(Socket& from, std::span<const iovec> pieces) noexcept;
-  void pass(Socket& from, int fd, std::uint64_t position);
-  void drop_passed(Socket& socket) noexcept;
-  void reset_peer(Socket& socket) noexcept;
-  bool last(Op& op, std::int32_t result, Completion& out) noexcept;
+  bool refused(Error& error, const char* syscall, const Address& address) noexcept;
+  void violation(const std::string& what, int fd) const;
 
-  SimOptions options_;
-  Instant now_;
-  std::unique_ptr<BufferPool, Disown> pool_;
-  ReceiveArena arena_;
-  std::map<int, std::unique_ptr<Socket>> sockets_;
-  std::map<std::string, int> paths_;  // files of Unix sockets; the fd of the listener, or -1
+  std::unique_ptr<Standalone> standalone_;  // null as part of a world
+  sim::Network& network_;
+  std::uint32_t machine_ = 0;
+  std::unique_ptr<sim::Memory> memory_;
   IntrusiveList<Op> attempts_;
   IntrusiveList<Op> starved_;
-  IntrusiveList<Op> blocked_connects_;  // to listeners whose backlog is full
+  std::vector<PutOff> put_off_;
+  std::vector<PutOff> cancels_;  // asked for, and not in force yet
+  std::vector<Late> late_;       // in order for each operation
   std::uint64_t returned_seen_ = 0;
-  static constexpr std::uint16_t kFirstFreePort = 40000;
-  std::uint16_t next_port_ = kFirstFreePort;
+  Instant deadline_ = kNever;  // of the reactor, as prepare() had it
+  bool was_spurious_ = false;
 
   std::mutex wake_mutex_;
   std::condition_variable woken_;

@@ -1,0 +1,42 @@
+// What goes wrong in a simulated world, and how often.
+#pragma once
+
+#include "weir/reactor/sim_random.h"
+#include "weir/reactor/time.h"
+
+namespace weir::inline v1::sim {
+
+// Each is the probability of one fault at every occasion for it, of [0, 1]; 0 is never. All of them
+// are things that a kernel, a network or a peer may do to a correct program.
+struct Faults {
+  // The kernel is free in when and how it answers.
+  double late = 0;         // a result: after up to late_max, behind results that are younger
+  double again = 0;        // an operation that could go on: EAGAIN, tried again after up to late_max
+  double short_read = 0;   // a receive: fewer bytes than have arrived
+  double short_write = 0;  // a send: fewer bytes than there is room for
+  double ended = 0;        // a repeating operation: ended, and armed again after up to late_max
+  double late_cancel = 0;  // a cancel: in force after up to late_max; what comes first has won
+  double spurious = 0;     // a wait: over, for nothing
+  // It refuses.
+  double no_buffers = 0;      // ENOBUFS: a receive finds no memory for up to dry_max
+  double no_memory = 0;       // ENOMEM: a submitted operation
+  double no_descriptors = 0;  // EMFILE: accept, open, listen
+  double aborted = 0;         // ECONNABORTED: an accept whose client is gone
+  double no_lookup = 0;       // EAI_AGAIN: a lookup
+  // The network and the peers misbehave.
+  double reset = 0;  // what is sent: breaks off at any byte; ECONNRESET for both
+  double stall = 0;  // what is sent: the peer's machine takes nothing more for up to stall_max
+  double jump = 0;   // a turn: the host stands still for up to jump_max, or its time of day is set
+
+  Duration late_max = std::chrono::milliseconds(3);
+  Duration dry_max = std::chrono::milliseconds(20);
+  Duration stall_max = std::chrono::seconds(2);
+  Duration jump_max = std::chrono::minutes(5);
+
+  // Swarm testing (Groce and others, 2012): each fault is absent half of the time; else its
+  // probability is 1/4 or some halvings less, at least 1/1000. That of the rude ones, which end
+  // connections or hold them up (no_memory, no_lookup, reset, stall, jump), is at most 1/50.
+  static Faults random(Random& random) noexcept;
+};
+
+}  // namespace weir::inline v1::sim

@@ -1,0 +1,430 @@
+#include "reactor/sim_network.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+namespace weir::inline v1::sim {
+namespace {
+
+constexpr std::size_t kPathBytesMax = 108;  // sun_path
+constexpr int kFirstFd = 3;                 // behind the standard streams
+constexpr std::size_t kDatagramBytesMax = 65507;
+constexpr std::size_t kDatagramsMax = 256;
+
+bool is_loopback(const Address& address) noexcept {
+  if (address.family() == Family::ipv4) return address.ip().bytes[0] == 127;
+  static const Address ipv6 = *Address::parse_ip("::1", 0);
+  return address.family() == Family::ipv6 && address.ip().bytes == ipv6.ip().bytes;
+}
+
+bool is_wildcard(const Address& address) noexcept {
+  return address.ip().bytes == IpEndpoint{}.bytes;
+}
+
+}  // namespace
+
+bool is_black_hole(const Address& address) noexcept {
+  const auto& bytes = address.ip().bytes;
+  return address.family() == Family::ipv4 && bytes[0] == 192 && bytes[1] == 0 && bytes[2] == 2;
+}
+
+Network::Network(WorldOptions& options)
+    : options_(options),
+      now_(options.start),
+      random_(options.seed),
+      trace_(std::move(options.on_trace)) {}
+
+Network::~Network() {
+  while (!unlisted_.empty()) delete &unlisted_.pop_front();
+}
+
+void Network::note(const Socket& socket, std::string_view what, std::int64_t result) {
+  trace_.note(now_, socket.machine, machine(socket.machine).name, socket.fd, what, result);
+}
+
+void Network::violation(std::string_view what) {
+  ++violations_;
+  trace_.note(now_, what);
+  if (options_.on_violation) return options_.on_violation(what);
+  std::fprintf(stderr, "weir: simulated world with seed %llu: %.*s\n",
+               static_cast<unsigned long long>(options_.seed), static_cast<int>(what.size()),
+               what.data());
+  WEIR_ASSERT(!"the contract with the kernel was broken");
+}
+
+// ---- Machines and descriptors ----
+
+std::uint32_t Network::add_machine(Machine machine) {
+  const auto number = static_cast<std::uint32_t>(machines_.size());
+  machines_.push_back(std::make_unique<Machine>(std::move(machine)));
+  machines_.back()->sockets.resize(kFirstFd);
+  machines_.back()->lowest_free = kFirstFd;
+  ways_.resize(number + 1);
+  for (auto& from : ways_) from.resize(number + 1);
+  for (std::uint32_t other = 0; other < number; ++other) set_link(other, number, options_.link);
+  return number;
+}
+
+Socket* Network::find(std::uint32_t number, int fd) const noexcept {
+  const Machine& machine = *machines_[number];
+  const auto at = static_cast<std::size_t>(fd);
+  return fd < 0 || at >= machine.sockets.size() ? nullptr : machine.sockets[at].get();
+}
+
+// The lowest free number, as the kernel gives them: reuse comes soon.
+Socket& Network::add(std::uint32_t number, std::unique_ptr<Socket> socket) {
+  Machine& owner = machine(number);
+  std::size_t fd = owner.lowest_free;
+  while (fd < owner.sockets.size() && owner.sockets[fd] != nullptr) ++fd;
+  if (fd == owner.sockets.size()) owner.sockets.emplace_back();
+  owner.lowest_free = fd + 1;
+  ++owner.open;
+  socket->machine = number;
+  socket->fd = static_cast<int>(fd);
+  owner.sockets[fd] = std::move(socket);
+  return *owner.sockets[fd];
+}
+
+void Network::close(Socket& socket) noexcept {
+  Machine& owner = machine(socket.machine);
+  const auto fd = static_cast<std::size_t>(socket.fd);
+  ++socket.scheduled;  // until the end of this function
+  socket.closed = true;
+  socket.connect_started = false;
+  socket.unlink();
+  if (socket.fd >= 0) {
+    (void)owner.sockets[fd].release();
+    owner.lowest_free = std::min(owner.lowest_free, fd);
+    --owner.open;
+    socket.fd = -1;
+  }
+  unlisted_.push_back(socket);
+  if (socket.listening || socket.datagram) close_listener(socket);
+  for (const Socket::Passed& passed : std::exchange(socket.passed, {})) {
+    if (Socket* one = find(socket.machine, passed.fd); one != nullptr) close(*one);
+  }
+  if (socket.connected && (socket.reset_on_close || socket.unread() > 0)) {
+    socket.connected = false;
+    tell(socket, {.kind = Packet::Kind::reset});
+  } else if (socket.connected && !socket.write_shut) {
+    tell(socket, {.kind = Packet::Kind::fin});
+  }
+  socket.received = {};
+  socket.read_at = 0;
+  --socket.scheduled;
+  free_if_done(socket);
+}
+
+void Network::close_listener(Socket& socket) noexcept {
+  Machine& owner = machine(socket.machine);
+  std::erase(owner.listeners, &socket);
+  if (socket.local.is_unix()) {
+    const auto path = owner.paths.find(socket.local.path());
+    if (path != owner.paths.end() && path->second == &socket) path->second = nullptr;
+    if (socket.local.path().front() == '\0') owner.paths.erase(socket.local.path());
+  }
+  for (Socket* waiting : std::exchange(socket.waiting, {})) {
+    waiting->reset_on_close = true;
+    close(*waiting);
+  }
+  while (!socket.unanswered.empty()) {
+    Socket& client = socket.unanswered.pop_front();
+    enqueue(socket.machine, client, {.kind = Packet::Kind::refused});
+  }
+}
+
+// A closed end goes when its peer knows, and nothing on its way is for it.
+void Network::free_if_done(Socket& socket) noexcept {
+  if (!socket.closed || socket.scheduled != 0 || socket.held_up) return;
+  Socket* peer = socket.peer;
+  if (peer != nullptr && !peer->closed && (peer->connected || peer->connecting())) return;
+  if (peer != nullptr) peer->peer = nullptr;
+  delete &socket;
+  if (peer != nullptr) free_if_done(*peer);
+}
+
+void Network::cut_off(std::uint32_t number) noexcept { machine(number).up = false; }
+
+void Network::take_down(std::uint32_t number) noexcept {
+  Machine& owner = machine(number);
+  for (std::size_t fd = 0; fd < owner.sockets.size(); ++fd) {
+    if (owner.sockets[fd] != nullptr) close(*owner.sockets[fd]);
+  }
+}
+
+void Network::boot(std::uint32_t number) noexcept {
+  machine(number).up = true;
+  release_held_up();
+}
+
+// ---- Addresses and names ----
+
+bool Network::owns(const Machine& machine, const Address& address) const noexcept {
+  if (machine.ipv4.family() == Family::none || is_loopback(address) || is_wildcard(address)) {
+    return true;
+  }
+  const auto& bytes = address.ip().bytes;
+  return bytes == machine.ipv4.ip().bytes || bytes == machine.ipv6.ip().bytes;
+}
+
+int Network::machine_of(std::uint32_t from, const Address& address) const noexcept {
+  if (owns(*machines_[from], address)) return static_cast<int>(from);
+  for (std::size_t i = 0; i < machines_.size(); ++i) {
+    if (owns(*machines_[i], address)) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+Address Network::address_towards(std::uint32_t number, const Address& peer) const {
+  const Machine& machine = *machines_[number];
+  const bool ipv6 = peer.family() == Family::ipv6;
+  const Address& own = ipv6 ? machine.ipv6 : machine.ipv4;
+  if (own.family() != Family::none && !is_loopback(peer)) return own;
+  return ipv6 ? *Address::parse_ip("::1", 0) : Address::loopback_ipv4(0);
+}
+
+// Round and round, past the ports that somebody listens on.
+std::uint16_t Network::free_port(Machine& machine) const noexcept {
+  for (;;) {
+    const std::uint16_t port = machine.next_port++;
+    if (machine.next_port == 0) machine.next_port = Machine::kFirstFreePort;
+    const auto listens = [port](const Socket* socket) { return socket->local.port() == port; };
+    if (std::none_of(machine.listeners.begin(), machine.listeners.end(), listens)) return port;
+  }
+}
+
+void Network::bind(Socket& socket, const Address& peer, const Address& local) noexcept {
+  socket.local = local;
+  if (peer.is_unix() || local.port() != 0) return;
+  if (local.family() == Family::none) socket.local = address_towards(socket.machine, peer);
+  socket.local.set_port(free_port(machine(socket.machine)));
+}
+
+std::vector<std::string> Network::lookup(std::uint32_t number, const std::string& host) const {
+  const SimHosts& own = machines_[number]->hosts;
+  if (const auto entry = own.find(host); entry != own.end()) return entry->second;
+  for (const auto& machine : machines_) {
+    if (machine->name == host && machine->ipv4.family() != Family::none) {
+      return {machine->ipv4.host(), machine->ipv6.host()};
+    }
+  }
+  return {};
+}
+
+// ---- Listening ----
+
+// Listeners on a wildcard address answer for every address, IPv6 ones for IPv4 too (dual stack).
+// Several on one port take turns.
+Socket* Network::find_listener(std::uint32_t number, const Address& at, bool datagram) noexcept {
+  Machine& owner = machine(number);
+  if (at.is_unix()) {
+    const auto path = owner.paths.find(at.path());
+    return path == owner.paths.end() ? nullptr : path->second;
+  }
+  const auto answers = [&](const Socket* socket) {
+    const Address& local = socket->local;
+    if (socket->datagram != datagram || local.is_unix() || local.port() != at.port()) return false;
+    if (local.ip().bytes == at.ip().bytes) return true;
+    return is_wildcard(local) && (local.family() == at.family() ||
+                                  (local.family() == Family::ipv6 && !socket->ipv6_only));
+  };
+  const auto first = std::find_if(owner.listeners.begin(), owner.listeners.end(), answers);
+  if (first == owner.listeners.end()) return nullptr;
+  if (!(*first)->reuse_port) return *first;
+  const auto count = std::count_if(first, owner.listeners.end(), answers);
+  auto skip = static_cast<std::ptrdiff_t>(owner.next_listener++) % count;
+  auto chosen = first;
+  while (skip-- > 0) chosen = std::find_if(std::next(chosen), owner.listeners.end(), answers);
+  return *chosen;
+}
+
+Expected<int> Network::listen(std::uint32_t number, const Address& at,
+                              const ListenOptions& options) {
+  Machine& owner = machine(number);
+  const auto refuse = [&](int error) {
+    return failure({.code = errno_code(error), .syscall = "listen", .address = at});
+  };
+  Address bound = at;
+  if (at.is_unix()) {
+    if (at.path().size() > kPathBytesMax) return refuse(EINVAL);
+    const auto path = owner.paths.find(at.path());
+    const bool stale = path != owner.paths.end() && path->second == nullptr;
+    if (path != owner.paths.end() && !(stale && options.replace_stale)) return refuse(EADDRINUSE);
+  } else if (!owns(owner, at)) {
+    return refuse(EADDRNOTAVAIL);
+  } else if (at.port() == 0) {
+    bound.set_port(free_port(owner));
+  } else if (const Socket* other = find_listener(number, at, false);
+             other != nullptr && !(options.reuse_port && other->reuse_port)) {
+    return refuse(EADDRINUSE);
+  }
+  Socket& made = add(number, std::make_unique<Socket>());
+  made.local = bound;
+  made.listening = true;
+  made.ipv6_only = options.ipv6_only;
+  made.reuse_port = options.reuse_port;
+  made.backlog = static_cast<std::size_t>(std::max(options.backlog, 1));
+  if (at.is_unix()) owner.paths[at.path()] = &made;
+  owner.listeners.push_back(&made);
+  return made.fd;
+}
+
+// ---- Datagrams ----
+
+Expected<int> Network::open_datagram(std::uint32_t number, const Address& at) {
+  Machine& owner = machine(number);
+  const auto refuse = [&](int error) {
+    return failure({.code = errno_code(error), .syscall = "bind", .address = at});
+  };
+  if (!owns(owner, at)) return refuse(EADDRNOTAVAIL);
+  if (at.port() != 0 && find_listener(number, at, true) != nullptr) return refuse(EADDRINUSE);
+  Socket& made = add(number, std::make_unique<Socket>());
+  made.datagram = true;
+  made.local = at;
+  if (at.port() == 0) made.local.set_port(free_port(owner));
+  owner.listeners.push_back(&made);
+  return made.fd;
+}
+
+int Network::send_datagram(Socket& from, std::string_view bytes, const Address& to) noexcept {
+  if (bytes.size() > kDatagramBytesMax) return -EMSGSIZE;
+  const int size = static_cast<int>(bytes.size());
+  if (is_black_hole(to) || !machine(from.machine).up) return size;
+  const int number = machine_of(from.machine, to);
+  if (number < 0) return -EHOSTUNREACH;
+  const auto target = static_cast<std::uint32_t>(number);
+  Datagram datagram{.from = from.local, .bytes = std::string(bytes)};
+  if (is_wildcard(from.local)) {
+    datagram.from = address_towards(from.machine, to);
+    datagram.from.set_port(from.local.port());
+  }
+  if (target == from.machine) {
+    arrive_datagram(from.machine, target, to, std::move(datagram));
+    return size;
+  }
+  const Link& link = way(from.machine, target).link;
+  if (random_.chance(link.loss)) return size;
+  const int copies = random_.chance(link.duplicate) ? 2 : 1;
+  for (int i = 0; i < copies; ++i) {
+    const Instant at = arrival_time(from.machine, target, bytes.size());
+    call_at(at, boxed([this, sender = from.machine, target, to, datagram]() mutable {
+              arrive_datagram(sender, target, to, std::move(datagram));
+            }));
+  }
+  return size;
+}
+
+void Network::arrive_datagram(std::uint32_t from, std::uint32_t to, const Address& at,
+                              Datagram datagram) {
+  if (!passable(from, to)) return;
+  Socket* socket = find_listener(to, at, true);
+  if (socket == nullptr || socket->datagrams.size() >= kDatagramsMax) return;
+  note(*socket, "datagram", static_cast<std::int64_t>(datagram.bytes.size()));
+  socket->datagrams.push_back(std::move(datagram));
+  SimBackend::touch(*socket);
+}
+
+// ---- Links ----
+
+void Network::set_link(std::uint32_t a, std::uint32_t b, const Link& link) {
+  for (Way* one : {&way(a, b), &way(b, a)}) {
+    one->link = link;
+    one->instant = link.latency == Duration::zero() && link.jitter == Duration::zero() &&
+                   link.bytes_per_second == 0 && link.loss == 0;
+  }
+}
+
+void Network::partition(std::uint32_t a, std::uint32_t b, bool apart) noexcept {
+  way(a, b).cut = way(b, a).cut = apart;
+  if (!apart) release_held_up();
+}
+
+void Network::heal_all() noexcept {
+  for (auto& from : ways_) {
+    for (Way& one : from) one.cut = false;
+  }
+  release_held_up();
+}
+
+bool Network::passable(std::uint32_t from, std::uint32_t to) noexcept {
+  return machine(to).up && !way(from, to).cut;
+}
+
+// When what is sent now arrives, if nothing that was sent before has to come first.
+Instant Network::arrival_time(std::uint32_t from, std::uint32_t to, std::size_t size) noexcept {
+  if (from == to) return now_;
+  Way& path = way(from, to);
+  Instant at = now_;
+  if (path.link.bytes_per_second != 0) {
+    const auto rate = static_cast<double>(path.link.bytes_per_second);
+    const Duration taken(static_cast<Duration::rep>(static_cast<double>(size) * 1e9 / rate));
+    at = path.free_at = std::max(now_, path.free_at) + taken;
+  }
+  at += path.link.latency;
+  if (path.link.jitter != Duration::zero()) at += random_.up_to(path.link.jitter);
+  return at;
+}
+
+// ---- Time ----
+
+void Network::schedule(Instant at, EventKind kind, Socket* socket, std::uint32_t detail) {
+  const auto comes_later = [](const Event& a, const Event& b) {
+    return a.at != b.at ? a.at > b.at : a.number > b.number;
+  };
+  if (socket != nullptr) ++socket->scheduled;
+  events_.push_back({at, next_number_++, kind, detail, socket});
+  std::push_heap(events_.begin(), events_.end(), comes_later);
+}
+
+void Network::call_at(Instant at, Function<void()> task) {
+  std::uint32_t slot = static_cast<std::uint32_t>(tasks_.size());
+  if (free_tasks_.empty()) {
+    tasks_.emplace_back();
+  } else {
+    slot = free_tasks_.back();
+    free_tasks_.pop_back();
+  }
+  tasks_[slot] = std::move(task);
+  schedule(at, EventKind::call, nullptr, slot);
+}
+
+void Network::advance(Instant to) {
+  const auto comes_later = [](const Event& a, const Event& b) {
+    return a.at != b.at ? a.at > b.at : a.number > b.number;
+  };
+  now_ = std::max(now_, to);
+  while (!events_.empty() && events_.front().at <= now_) {
+    std::pop_heap(events_.begin(), events_.end(), comes_later);
+    const Event event = events_.back();
+    events_.pop_back();
+    happen(event);
+  }
+}
+
+void Network::happen(const Event& event) {
+  if (event.kind == EventKind::call) {
+    Function<void()> task = std::move(tasks_[event.detail]);
+    free_tasks_.push_back(event.detail);
+    return task();
+  }
+  Socket& socket = *event.socket;
+  switch (event.kind) {
+    case EventKind::arrival: deliver(socket); break;
+    case EventKind::retry_connect: arrive_connect(socket, event.detail); break;
+    case EventKind::give_up_connect:
+      if (!socket.closed) end_connect(socket, -ETIMEDOUT);
+      break;
+    case EventKind::give_up: give_up(socket, event.detail); break;
+    case EventKind::call: break;
+  }
+  --socket.scheduled;
+  free_if_done(socket);
+}
+
+std::int64_t Network::unix_seconds(std::uint32_t number) const noexcept {
+  return options_.unix_seconds_at_start + machines_[number]->unix_offset +
+         std::chrono::duration_cast<std::chrono::seconds>(now_ - options_.start).count();
+}
+
+}  // namespace weir::inline v1::sim
