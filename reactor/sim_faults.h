@@ -11,7 +11,7 @@ namespace weir::inline v1::sim {
 struct Faults {
   // The kernel is free in when and how it answers.
   double late = 0;         // a result: after up to late_max, behind results that are younger
-  double again = 0;        // an operation that could go on: EAGAIN, tried again after up to late_max
+  double again = 0;        // an operation that could go on: EAGAIN; tried again within late_max
   double short_read = 0;   // a receive: fewer bytes than have arrived
   double short_write = 0;  // a send: fewer bytes than there is room for
   double ended = 0;        // a repeating operation: ended, and armed again after up to late_max

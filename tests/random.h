@@ -7,27 +7,11 @@
 #include <cstdlib>
 #include <string>
 
+#include "weir/reactor/sim_random.h"
+
 namespace weir::test {
 
-// SplitMix64: the same numbers on every machine, which the standard's distributions do not promise.
-class Random {
- public:
-  explicit Random(std::uint64_t seed) noexcept : state_(seed * 0x9e3779b97f4a7c15U + 1) {}
-
-  std::uint64_t next() noexcept {
-    std::uint64_t mixed = (state_ += 0x9e3779b97f4a7c15U);
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9U;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebU;
-    return mixed ^ (mixed >> 31);
-  }
-  // In [0, bound).
-  std::uint64_t below(std::uint64_t bound) noexcept { return next() % bound; }
-  // True once in `times`.
-  bool once_in(std::uint64_t times) noexcept { return below(times) == 0; }
-
- private:
-  std::uint64_t state_;
-};
+using sim::Random;
 
 // Runs `body(random)` for `count` seeds, until one fails. WEIR_SEED=<number> in the environment
 // runs that seed alone.

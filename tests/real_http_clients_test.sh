@@ -479,7 +479,7 @@ for backend in epoll io_uring; do
   stop
 
   echo "--- $backend over a Unix socket, and with two threads"
-  start "$demo_server" "$backend" --unix "$work/socket"
+  start "$demo_server" "$backend" --unix "$work/socket" || fail "no server on a Unix socket"
   same "where it listens" "$work/socket" "$port"
   to=(--unix-socket "$work/socket")
   base=http://localhost
@@ -489,7 +489,7 @@ for backend in epoll io_uring; do
   stop
   [ ! -e "$work/socket" ] || fail "the socket's file is still there"
   start "$demo_server" "$backend" --host 127.0.0.1 --port 0 --threads 2 --max-body-bytes 1000 \
-    --max-header-bytes 1000 --request-timeout 30
+    --max-header-bytes 1000 --request-timeout 30 || fail "no server with two threads"
   to=()
   base=http://127.0.0.1:$port
   same "a body above the limit" 413 "$(status_of --data-binary "@$work/65536" /echo)"
