@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 
 namespace weir::inline v1::sim {
 namespace {
@@ -47,10 +46,10 @@ void Network::violation(std::string_view what) {
   ++violations_;
   trace_.note(now_, what);
   if (options_.on_violation) return options_.on_violation(what);
-  std::fprintf(stderr, "weir: simulated world with seed %llu: %.*s\n",
-               static_cast<unsigned long long>(options_.seed), static_cast<int>(what.size()),
-               what.data());
-  WEIR_ASSERT(!"the contract with the kernel was broken");
+  const std::string line =
+      "the contract with the kernel, seed " + std::to_string(options_.seed) + ": " +
+      std::string(what);
+  detail::assertion_failed(line.c_str(), __FILE__, __LINE__);
 }
 
 // ---- Machines and descriptors ----

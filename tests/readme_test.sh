@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The programs that the README shows are, to the letter, those that are built.
-#   readme_test.sh README.md PROGRAM.cc...   in the README's order
+# The programs that a page shows are, to the letter, those that are built; a program may be shown in
+# pieces, between which blank lines do not count.
+#   readme_test.sh PAGE.md PROGRAM.cc...   in the page's order
 set -euo pipefail
-readme=$1
+page=$1
 shift
-sed -n '/^```cpp$/,/^```$/p' "$readme" | sed '/^```/d' | diff - <(cat "$@") || {
-  echo "FAILED: the README shows other programs than $*" >&2
+sed -n '/^```cpp$/,/^```$/p' "$page" | sed '/^```/d' | diff -B - <(cat "$@") || {
+  echo "FAILED: $page shows other programs than $*" >&2
   exit 1
 }

@@ -89,8 +89,8 @@ inline void trace(net::Socket& socket, Track& track, bool data = true) {
 // One run of a script on one backend. A step begins only after the event that it waits for.
 class Stage {
  public:
-  explicit Stage(std::unique_ptr<Backend> backend)
-      : reactor_(std::make_unique<Reactor>(std::move(backend))) {
+  explicit Stage(std::unique_ptr<Backend> backend, Duration patience = kPatience)
+      : reactor_(std::make_unique<Reactor>(std::move(backend))), patience_(patience) {
     char name[] = "/tmp/weir-trace-XXXXXX";
     directory_ = mkdtemp(name);
   }
@@ -105,15 +105,17 @@ class Stage {
   std::string path() { return directory_ + "/socket"; }
   // Tracks live as long as the stage; they come out in the order of their names.
   Track& track(const std::string& name) { return tracks_[name]; }
-  void await(const std::function<bool()>& done) {
-    const Instant end = reactor().now() + kPatience;
+  // False, and noted, when it took longer than the stage's patience.
+  bool await(const std::function<bool()>& done) {
+    const Instant end = reactor().now() + patience_;
     while (!done()) {
       if (reactor().now() >= end) {
         track("zz stage").note("gave up waiting");
-        return;
+        return false;
       }
       reactor().run_once(end);
     }
+    return true;
   }
   void note(const std::string& what) { track("notes").note(what); }
   std::string text() const {
@@ -125,6 +127,7 @@ class Stage {
  private:
   std::map<std::string, Track> tracks_;
   std::unique_ptr<Reactor> reactor_;
+  Duration patience_;
   std::string directory_;
 };
 
