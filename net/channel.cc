@@ -145,12 +145,14 @@ void Channel::receive_descriptors() {
 }
 
 void Channel::hangup_seen(Events events) noexcept {
-  if (events.has(Events::error)) {
+  const bool reset = events.has(Events::error);
+  // io_uring may merge the event of a reset into that of the FINs before it.
+  if (reset || events.has(Events::hangup)) {
     const int error = net_.reactor().backend().get(fd_, SocketFact::pending_error);
     // Behind the peer's FIN a reset is the answer to what was written.
     const char* found_by = peer_ended_ ? "write" : "read";
-    owner_->on_broken(errno_code(error > 0 ? error : ECONNRESET), found_by);
-    return;
+    const bool broken = reset || error > 0;
+    if (broken) return owner_->on_broken(errno_code(error > 0 ? error : ECONNRESET), found_by);
   }
   // The FIN comes after the data: with bytes unread it waits for a reader.
   if (!has_unread()) report_peer_ended();

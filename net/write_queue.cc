@@ -30,14 +30,14 @@ WriteQueue::Push WriteQueue::admit(std::size_t size) noexcept {
 
 WriteQueue::Push WriteQueue::taken(std::size_t size) noexcept {
   bytes_ += size;
-  if (bytes_ < limits_->high_water) return Push::ok;
+  if (bytes_ == 0 || bytes_ < limits_->high_water) return Push::ok;
   needs_drain_ = true;
   return Push::full;
 }
 
 WriteQueue::Push WriteQueue::push(Buffer&& bytes) noexcept {
   const std::size_t size = bytes.size();
-  if (size == 0) return Push::ok;
+  if (size == 0) return taken(0);
   if (admit(size) == Push::refused) return Push::refused;
   const bool gather =
       count_ >= limits::kPiecesBeforeGathering && size <= limits::kGatheredBytesMax;
@@ -51,7 +51,7 @@ WriteQueue::Push WriteQueue::push(Buffer&& bytes) noexcept {
 }
 
 WriteQueue::Push WriteQueue::push_copy(std::string_view bytes) noexcept {
-  if (bytes.empty()) return Push::ok;
+  if (bytes.empty()) return taken(0);
   if (admit(bytes.size()) == Push::refused) return Push::refused;
   // The first copy is exact, so that one small answer takes little; those behind it share blocks.
   const bool gather = count_ != 0 && bytes.size() <= limits::kGatheredBytesMax;

@@ -493,9 +493,7 @@ Expected<int> SimBackend::open(const Address& peer, const Address& local) noexce
   if (peer.path().size() > kPathBytesMax) {
     return failure({.code = errno_code(EINVAL), .syscall = "connect", .address = peer});
   }
-  Socket& made = network_.add(machine_, std::make_unique<Socket>());
-  network_.bind(made, peer, local);
-  return made.fd;
+  return network_.open_stream(machine_, peer, local);
 }
 
 Expected<int> SimBackend::listen(const Address& at, const ListenOptions& options) noexcept {
@@ -541,7 +539,12 @@ std::int32_t SimBackend::receive_with_descriptors(int fd, std::span<char> room,
 }
 
 int SimBackend::set(int fd, SocketOption option, int value) noexcept {
-  if (option == SocketOption::reset_on_close) socket(fd).reset_on_close = value != 0;
+  Socket& mine = socket(fd);
+  if (option == SocketOption::reset_on_close) mine.reset_on_close = value != 0;
+  if (option == SocketOption::keep_alive) mine.keep_alive = value != 0;
+  if (option == SocketOption::keep_alive_seconds) {
+    mine.keep_alive_idle = std::chrono::seconds(value);
+  }
   return 0;
 }
 
@@ -562,6 +565,7 @@ void SimBackend::remove_path(const std::string& path) noexcept {
 void SimBackend::release(int) noexcept {}
 
 void SimBackend::close(int fd) noexcept {
+  if (network_.find(machine_, fd) == nullptr) return violation("closed, but not open", fd);
   Socket& mine = socket(fd);
   if (mine.in_flight != 0) {
     violation("closed with " + std::to_string(mine.in_flight) + " operations in flight", fd);

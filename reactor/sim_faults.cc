@@ -7,8 +7,8 @@ double any_probability(Random& random, double highest) noexcept {
   if (random.once_in(2)) return 0;
   // Small ones as often as large ones: each halving of the highest has the same share.
   double probability = highest;
-  while (probability > 0.002 && !random.once_in(3)) probability /= 2;
-  return probability;
+  while (probability > 0.004 && !random.once_in(3)) probability /= 2;
+  return probability * (1 - static_cast<double>(random.below(512)) / 1024) - 0.0001;
 }
 
 }  // namespace

@@ -34,8 +34,9 @@ struct Faults {
   Duration jump_max = std::chrono::minutes(5);
 
   // Swarm testing (Groce and others, 2012): each fault is absent half of the time; else its
-  // probability is 1/4 or some halvings less, at least 1/1000. That of the rude ones, which end
-  // connections or hold them up (no_memory, no_lookup, reset, stall, jump), is at most 1/50.
+  // probability is anything between 1/1000 and 1/4, small ones as often as large ones. That of the
+  // rude ones, which end connections or hold them up (no_memory, no_lookup, reset, stall, jump),
+  // stays below 1/50.
   static Faults random(Random& random) noexcept;
 };
 

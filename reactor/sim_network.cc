@@ -10,8 +10,11 @@ constexpr std::size_t kPathBytesMax = 108;  // sun_path
 constexpr int kFirstFd = 3;                 // behind the standard streams
 constexpr std::size_t kDatagramBytesMax = 65507;
 constexpr std::size_t kDatagramsMax = 256;
+// When a connect that nobody answered is tried again for the first time (RFC 6298, 2.1).
+constexpr Duration kFirstRetry = std::chrono::seconds(1);
 
-bool is_loopback(const Address& address) noexcept {
+bool is_loopback(const Address& given) noexcept {
+  const Address address = unmapped(given);
   if (address.family() == Family::ipv4) return address.ip().bytes[0] == 127;
   static const Address ipv6 = *Address::parse_ip("::1", 0);
   return address.family() == Family::ipv6 && address.ip().bytes == ipv6.ip().bytes;
@@ -22,6 +25,24 @@ bool is_wildcard(const Address& address) noexcept {
 }
 
 }  // namespace
+
+Address mapped(const Address& address) {
+  if (address.family() != Family::ipv4) return address;
+  IpEndpoint ip = address.ip();
+  const auto bytes = ip.bytes;
+  ip.family = Family::ipv6;
+  ip.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
+  return Address(ip);
+}
+
+Address unmapped(const Address& address) {
+  if (address.family() != Family::ipv6) return address;
+  IpEndpoint ip = address.ip();
+  const auto bytes = ip.bytes;
+  ip.family = Family::ipv4;
+  ip.bytes = {bytes[12], bytes[13], bytes[14], bytes[15]};
+  return mapped(Address(ip)).ip().bytes == bytes ? Address(ip) : address;
+}
 
 bool is_black_hole(const Address& address) noexcept {
   const auto& bytes = address.ip().bytes;
@@ -90,6 +111,7 @@ void Network::close(Socket& socket) noexcept {
   const auto fd = static_cast<std::size_t>(socket.fd);
   ++socket.scheduled;  // until the end of this function
   socket.closed = true;
+  socket.vanished = !owner.up;
   socket.connect_started = false;
   socket.unlink();
   if (socket.fd >= 0) {
@@ -103,7 +125,10 @@ void Network::close(Socket& socket) noexcept {
   for (const Socket::Passed& passed : std::exchange(socket.passed, {})) {
     if (Socket* one = find(socket.machine, passed.fd); one != nullptr) close(*one);
   }
-  if (socket.connected && (socket.reset_on_close || socket.unread() > 0)) {
+  // Linux sends no reset behind the FINs of both sides, whatever is unread.
+  const bool over = socket.local.family() != Family::none && !socket.local.is_unix() &&
+                    socket.write_shut && socket.fin_received;
+  if (socket.connected && !over && (socket.reset_on_close || socket.unread() > 0)) {
     socket.connected = false;
     tell(socket, {.kind = Packet::Kind::reset});
   } else if (socket.connected && !socket.write_shut) {
@@ -123,13 +148,17 @@ void Network::close_listener(Socket& socket) noexcept {
     if (path != owner.paths.end() && path->second == &socket) path->second = nullptr;
     if (socket.local.path().front() == '\0') owner.paths.erase(socket.local.path());
   }
-  for (Socket* waiting : std::exchange(socket.waiting, {})) {
-    waiting->reset_on_close = true;
-    close(*waiting);
+  std::deque<Socket*> unaccepted = std::exchange(socket.waiting, {});
+  unaccepted.insert(unaccepted.end(), socket.half_open.begin(), socket.half_open.end());
+  socket.half_open.clear();
+  for (Socket* one : unaccepted) {
+    one->listener = nullptr;
+    one->reset_on_close = true;
+    close(*one);
   }
   while (!socket.unanswered.empty()) {
     Socket& client = socket.unanswered.pop_front();
-    enqueue(socket.machine, client, {.kind = Packet::Kind::refused});
+    schedule(owner.up ? now_ : later(now_, kFirstRetry), EventKind::retry_connect, &client, 1);
   }
 }
 
@@ -143,7 +172,11 @@ void Network::free_if_done(Socket& socket) noexcept {
   if (peer != nullptr) free_if_done(*peer);
 }
 
-void Network::cut_off(std::uint32_t number) noexcept { machine(number).up = false; }
+void Network::cut_off(std::uint32_t number) noexcept {
+  machine(number).up = false;
+  machine(number).down_since = now_;
+  suspect();
+}
 
 void Network::take_down(std::uint32_t number) noexcept {
   Machine& owner = machine(number);
@@ -167,7 +200,8 @@ bool Network::owns(const Machine& machine, const Address& address) const noexcep
   return bytes == machine.ipv4.ip().bytes || bytes == machine.ipv6.ip().bytes;
 }
 
-int Network::machine_of(std::uint32_t from, const Address& address) const noexcept {
+int Network::machine_of(std::uint32_t from, const Address& to) const noexcept {
+  const Address address = unmapped(to);
   if (owns(*machines_[from], address)) return static_cast<int>(from);
   for (std::size_t i = 0; i < machines_.size(); ++i) {
     if (owns(*machines_[i], address)) return static_cast<int>(i);
@@ -177,6 +211,7 @@ int Network::machine_of(std::uint32_t from, const Address& address) const noexce
 
 Address Network::address_towards(std::uint32_t number, const Address& peer) const {
   const Machine& machine = *machines_[number];
+  if (unmapped(peer) != peer) return mapped(address_towards(number, unmapped(peer)));
   const bool ipv6 = peer.family() == Family::ipv6;
   const Address& own = ipv6 ? machine.ipv6 : machine.ipv4;
   if (own.family() != Family::none && !is_loopback(peer)) return own;
@@ -193,13 +228,6 @@ std::uint16_t Network::free_port(Machine& machine) const noexcept {
   }
 }
 
-void Network::bind(Socket& socket, const Address& peer, const Address& local) noexcept {
-  socket.local = local;
-  if (peer.is_unix() || local.port() != 0) return;
-  if (local.family() == Family::none) socket.local = address_towards(socket.machine, peer);
-  socket.local.set_port(free_port(machine(socket.machine)));
-}
-
 std::vector<std::string> Network::lookup(std::uint32_t number, const std::string& host) const {
   const SimHosts& own = machines_[number]->hosts;
   if (const auto entry = own.find(host); entry != own.end()) return entry->second;
@@ -211,16 +239,50 @@ std::vector<std::string> Network::lookup(std::uint32_t number, const std::string
   return {};
 }
 
-// ---- Listening ----
+// ---- Listening, and sockets for connecting ----
+
+Expected<int> Network::open_stream(std::uint32_t number, const Address& peer,
+                                   const Address& local) {
+  Machine& owner = machine(number);
+  if (local.family() != Family::none && !owns(owner, local)) {
+    return failure({.code = errno_code(EADDRNOTAVAIL), .syscall = "bind", .address = local});
+  }
+  Socket& made = add(number, std::make_unique<Socket>());
+  made.local = local;
+  if (peer.is_unix()) return made.fd;
+  const std::uint16_t port = local.port() != 0 ? local.port() : free_port(owner);
+  if (local.family() == Family::none || is_wildcard(local)) {
+    made.local = address_towards(number, peer);
+  }
+  made.local.set_port(port);
+  return made.fd;
+}
+
+// Whether somebody is bound to the address, or to one that includes it or is included by it.
+bool Network::taken(const Machine& machine, const Address& at, bool datagram,
+                    const ListenOptions& options) const noexcept {
+  const auto covers = [](const Address& all, bool ipv6_only, const Address& one) {
+    return is_wildcard(all) && (all.family() == one.family() ||
+                                (all.family() == Family::ipv6 && !ipv6_only));
+  };
+  return std::any_of(machine.listeners.begin(), machine.listeners.end(), [&](const Socket* other) {
+    const Address& local = other->local;
+    if (other->datagram != datagram || local.is_unix() || local.port() != at.port()) return false;
+    if (options.reuse_port && other->reuse_port) return false;
+    return local.ip().bytes == at.ip().bytes || covers(local, other->ipv6_only, at) ||
+           covers(at, options.ipv6_only, local);
+  });
+}
 
 // Listeners on a wildcard address answer for every address, IPv6 ones for IPv4 too (dual stack).
 // Several on one port take turns.
-Socket* Network::find_listener(std::uint32_t number, const Address& at, bool datagram) noexcept {
+Socket* Network::find_listener(std::uint32_t number, const Address& to, bool datagram) noexcept {
   Machine& owner = machine(number);
-  if (at.is_unix()) {
-    const auto path = owner.paths.find(at.path());
+  if (to.is_unix()) {
+    const auto path = owner.paths.find(to.path());
     return path == owner.paths.end() ? nullptr : path->second;
   }
+  const Address at = unmapped(to);
   const auto answers = [&](const Socket* socket) {
     const Address& local = socket->local;
     if (socket->datagram != datagram || local.is_unix() || local.port() != at.port()) return false;
@@ -254,8 +316,7 @@ Expected<int> Network::listen(std::uint32_t number, const Address& at,
     return refuse(EADDRNOTAVAIL);
   } else if (at.port() == 0) {
     bound.set_port(free_port(owner));
-  } else if (const Socket* other = find_listener(number, at, false);
-             other != nullptr && !(options.reuse_port && other->reuse_port)) {
+  } else if (taken(owner, at, false, options)) {
     return refuse(EADDRINUSE);
   }
   Socket& made = add(number, std::make_unique<Socket>());
@@ -277,7 +338,7 @@ Expected<int> Network::open_datagram(std::uint32_t number, const Address& at) {
     return failure({.code = errno_code(error), .syscall = "bind", .address = at});
   };
   if (!owns(owner, at)) return refuse(EADDRNOTAVAIL);
-  if (at.port() != 0 && find_listener(number, at, true) != nullptr) return refuse(EADDRINUSE);
+  if (at.port() != 0 && taken(owner, at, true, {})) return refuse(EADDRINUSE);
   Socket& made = add(number, std::make_unique<Socket>());
   made.datagram = true;
   made.local = at;
@@ -288,14 +349,14 @@ Expected<int> Network::open_datagram(std::uint32_t number, const Address& at) {
 
 int Network::send_datagram(Socket& from, std::string_view bytes, const Address& to) noexcept {
   if (bytes.size() > kDatagramBytesMax) return -EMSGSIZE;
+  if (from.local.family() == Family::ipv4 && to.family() == Family::ipv6) return -EAFNOSUPPORT;
   const int size = static_cast<int>(bytes.size());
-  if (is_black_hole(to) || !machine(from.machine).up) return size;
-  const int number = machine_of(from.machine, to);
-  if (number < 0) return -EHOSTUNREACH;
+  const int number = is_black_hole(to) ? -1 : machine_of(from.machine, to);
+  if (number < 0 || !machine(from.machine).up) return size;
   const auto target = static_cast<std::uint32_t>(number);
-  Datagram datagram{.from = from.local, .bytes = std::string(bytes)};
+  Datagram datagram{.from = unmapped(from.local), .bytes = std::string(bytes)};
   if (is_wildcard(from.local)) {
-    datagram.from = address_towards(from.machine, to);
+    datagram.from = unmapped(address_towards(from.machine, to));
     datagram.from.set_port(from.local.port());
   }
   if (target == from.machine) {
@@ -303,7 +364,7 @@ int Network::send_datagram(Socket& from, std::string_view bytes, const Address& 
     return size;
   }
   const Link& link = way(from.machine, target).link;
-  if (random_.chance(link.loss)) return size;
+  if (!passable(from.machine, target) || random_.chance(link.loss)) return size;
   const int copies = random_.chance(link.duplicate) ? 2 : 1;
   for (int i = 0; i < copies; ++i) {
     const Instant at = arrival_time(from.machine, target, bytes.size());
@@ -320,6 +381,7 @@ void Network::arrive_datagram(std::uint32_t from, std::uint32_t to, const Addres
   Socket* socket = find_listener(to, at, true);
   if (socket == nullptr || socket->datagrams.size() >= kDatagramsMax) return;
   note(*socket, "datagram", static_cast<std::int64_t>(datagram.bytes.size()));
+  if (socket->local.family() == Family::ipv6) datagram.from = mapped(datagram.from);
   socket->datagrams.push_back(std::move(datagram));
   SimBackend::touch(*socket);
 }
@@ -335,8 +397,11 @@ void Network::set_link(std::uint32_t a, std::uint32_t b, const Link& link) {
 }
 
 void Network::partition(std::uint32_t a, std::uint32_t b, bool apart) noexcept {
-  way(a, b).cut = way(b, a).cut = apart;
-  if (!apart) release_held_up();
+  for (Way* one : {&way(a, b), &way(b, a)}) {
+    if (apart && !one->cut) one->cut_since = now_;
+    one->cut = apart;
+  }
+  return apart ? suspect() : release_held_up();
 }
 
 void Network::heal_all() noexcept {
@@ -415,6 +480,7 @@ void Network::happen(const Event& event) {
       if (!socket.closed) end_connect(socket, -ETIMEDOUT);
       break;
     case EventKind::give_up: give_up(socket, event.detail); break;
+    case EventKind::probe: probe(socket, event.detail != 0); break;
     case EventKind::call: break;
   }
   --socket.scheduled;

@@ -18,6 +18,11 @@
 
 namespace weir::inline v1::sim {
 
+// How a dual-stack socket sees an IPv4 address, ::ffff:127.0.0.1 (RFC 4291, 2.5.5.2); and back.
+// Other addresses stay as they are.
+Address mapped(const Address& address);
+Address unmapped(const Address& address);
+
 // 192.0.2.0/24, TEST-NET-1 (RFC 5737): what is sent there is never answered.
 bool is_black_hole(const Address& address) noexcept;
 
@@ -27,6 +32,7 @@ struct Machine {
   Address ipv4 = {};  // none: every address is this machine's
   Address ipv6 = {};
   bool up = true;
+  Instant down_since = Instant::min();
   std::int64_t unix_offset = 0;  // of its time of day, seconds
   SimHosts hosts = {};           // names that only it knows
   std::vector<std::unique_ptr<Socket>> sockets = {};  // by descriptor; null: free
@@ -63,7 +69,8 @@ class Network {
   void boot(std::uint32_t machine) noexcept;
 
   // Streams.
-  void bind(Socket& socket, const Address& peer, const Address& local) noexcept;
+  // A socket for connecting to `peer`, from `local` when that has a family.
+  Expected<int> open_stream(std::uint32_t machine, const Address& peer, const Address& local);
   Expected<int> listen(std::uint32_t machine, const Address& at, const ListenOptions& options);
   // Starts a connect; connect_result has the outcome, at once or later.
   void connect(Socket& socket, const Address& peer) noexcept;
@@ -113,7 +120,14 @@ class Network {
   std::uint64_t violations() const noexcept { return violations_; }
 
  private:
-  enum class EventKind : std::uint8_t { arrival, retry_connect, give_up_connect, give_up, call };
+  enum class EventKind : std::uint8_t {
+    arrival,
+    retry_connect,
+    give_up_connect,
+    give_up,
+    probe,
+    call
+  };
   struct Event {
     Instant at;
     std::uint64_t number;  // in the order of their making
@@ -125,6 +139,7 @@ class Network {
     Link link;
     Instant free_at = Instant::min();  // when the bytes before have left
     bool cut = false;
+    Instant cut_since = Instant::min();
     bool instant = true;  // nothing in the link takes time or goes wrong
   };
 
@@ -135,6 +150,8 @@ class Network {
   Address address_towards(std::uint32_t machine, const Address& peer) const;
   std::uint16_t free_port(Machine& machine) const noexcept;
   bool owns(const Machine& machine, const Address& address) const noexcept;
+  bool taken(const Machine& machine, const Address& at, bool datagram,
+             const ListenOptions& options) const noexcept;
   Socket* find_listener(std::uint32_t machine, const Address& at, bool datagram) noexcept;
   Way& way(std::uint32_t from, std::uint32_t to) noexcept { return ways_[from][to]; }
   bool passable(std::uint32_t from, std::uint32_t to) noexcept;
@@ -144,6 +161,7 @@ class Network {
 
   void connect_unix(Socket& socket) noexcept;
   void wait_for_answer(Socket& socket) noexcept;
+  void enter_backlog(Socket& accepted) noexcept;
   void arrive_connect(Socket& socket, std::uint32_t retry) noexcept;
   void answer_connect(Socket& socket, Socket& listener) noexcept;
   void end_connect(Socket& socket, int result) noexcept;
@@ -154,7 +172,11 @@ class Network {
   void arrive(Socket& to, Packet& packet) noexcept;
   bool accepts_bytes(Socket& to) noexcept;
   void hold_up(Socket& to) noexcept;
+  void lose_patience(Socket& to, Instant at) noexcept;
   void release_held_up() noexcept;
+  void suspect() noexcept;
+  Duration probe_patience(const Socket& socket, bool keep_alive) const noexcept;
+  void probe(Socket& socket, bool keep_alive) noexcept;
   void give_up(Socket& to, std::uint32_t time) noexcept;
   void fail(Socket& socket, int error) noexcept;
   void close_listener(Socket& socket) noexcept;

@@ -12,7 +12,8 @@ namespace weir::inline v1::sim {
 // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
 class Random {
  public:
-  explicit Random(std::uint64_t seed) noexcept : state_(seed * 0x9e3779b97f4a7c15U + 1) {}
+  // The numbers of two seeds have nothing in common, however close the seeds are.
+  explicit Random(std::uint64_t seed) noexcept : state_(seed) { state_ = next() ^ seed << 32; }
 
   std::uint64_t next() noexcept {
     std::uint64_t mixed = (state_ += 0x9e3779b97f4a7c15U);

@@ -5,6 +5,8 @@
 #include <deque>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "weir/reactor/backend.h"
 #include "weir/reactor/intrusive_list.h"
@@ -23,7 +25,8 @@ struct Packet {
     reset,
     window,       // `size` bytes were read: the sender has room for as many more
     established,  // the answer to a connect
-    refused
+    refused,
+    lost  // for good: its sender has given up
   };
   Kind kind = Kind::data;
   Instant arrival = {};
@@ -43,6 +46,7 @@ struct Datagram {
 struct Socket : ListNode {
   int fd = -1;
   bool closed = false;
+  bool vanished = false;  // closed by a crash: nothing was said to the peer
   std::uint32_t machine = 0;
   std::uint32_t peer_machine = 0;
   Address local;
@@ -65,6 +69,7 @@ struct Socket : ListNode {
   bool reuse_port = false;
   std::size_t backlog = 0;
   std::deque<Socket*> waiting;        // connections that nobody has accepted yet
+  std::vector<Socket*> half_open;     // whose client has not acknowledged yet
   IntrusiveList<Socket> unanswered;  // connects that the backlog has no room for
 
   // A datagram socket.
@@ -81,6 +86,7 @@ struct Socket : ListNode {
   // A stream.
   Socket* peer = nullptr;  // until that one is gone altogether
   bool connected = false;  // as far as this end knows
+  Socket* listener = nullptr;  // in whose half_open it is
   std::string received;
   std::size_t read_at = 0;
   std::uint64_t read_bytes = 0;    // ever
@@ -96,6 +102,8 @@ struct Socket : ListNode {
   bool write_shut = false;
   bool read_shut = false;
   bool reset_on_close = false;
+  bool keep_alive = false;
+  Duration keep_alive_idle = std::chrono::hours(2);  // tcp_keepalive_time
 
   // What is on its way to this end.
   std::deque<Packet> incoming;
@@ -103,7 +111,8 @@ struct Socket : ListNode {
   Instant stalled_until = Instant::min();  // nothing arrives before that
   unsigned scheduled = 0;                  // events that point here
   bool held_up = false;                    // by a partition, or its machine is down
-  unsigned times_held_up = 0;
+  bool patience_lost = false;              // an event gives up if it is still held up then
+  std::uint32_t times_held_up = 0;         // which of them is about this time
 
   bool connecting() const noexcept { return connect_started && connect_result == kPending; }
   std::size_t unread() const noexcept { return received.size() - read_at; }

@@ -14,19 +14,19 @@ constexpr Duration kConnectPatience = std::chrono::seconds(127);
 constexpr Duration kRetransmitPatience = std::chrono::milliseconds(924'600);
 // RFC 6298 with Linux's minimum.
 constexpr Duration kRetransmissionMin = std::chrono::milliseconds(200);
-constexpr int kLossesInARowMax = 6;
+constexpr Duration kRetransmissionMax = std::chrono::seconds(120);
+constexpr Duration kFirstRetransmission = std::chrono::seconds(1);  // of who knows no round trip
+constexpr int kLossesInARowMax = 15;
+
+// TCP_KEEPINTVL and TCP_KEEPCNT as SocketOption::keep_alive_seconds sets them.
+constexpr Duration kKeepAlivePatience = std::chrono::seconds(10);
 
 // One packet of a link that takes time: a generous segment.
 constexpr std::size_t kSegmentBytes = 16 * 1024;
 
-// How a dual-stack socket sees an IPv4 address: ::ffff:127.0.0.1 (RFC 4291, 2.5.5.2).
-Address mapped(const Address& address) {
-  if (address.family() != Family::ipv4) return address;
-  IpEndpoint ip = address.ip();
-  const auto bytes = ip.bytes;
-  ip.family = Family::ipv6;
-  ip.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
-  return Address(ip);
+// Whether its sender waits for an answer, and sends it again until there is one.
+bool is_acknowledged(const Packet& packet) noexcept {
+  return packet.kind == Packet::Kind::data || packet.kind == Packet::Kind::fin;
 }
 
 }  // namespace
@@ -68,8 +68,10 @@ void Network::connect_unix(Socket& socket) noexcept {
 // Its SYN arrives, for the first time or again.
 void Network::arrive_connect(Socket& socket, std::uint32_t retry) noexcept {
   if (socket.closed || !socket.connecting() || socket.peer != nullptr) return;
-  if (!passable(socket.machine, socket.peer_machine)) {
-    if (retry == 0) wait_for_answer(socket);
+  const double loss = way(socket.machine, socket.peer_machine).link.loss;
+  if (retry == 0 && loss > 0) wait_for_answer(socket);
+  if (!passable(socket.machine, socket.peer_machine) || random_.chance(loss)) {
+    if (retry == 0 && loss == 0) wait_for_answer(socket);
     if (retry > kConnectRetriesMax) return;
     return schedule(now_ + std::chrono::seconds(1LL << retry), EventKind::retry_connect, &socket,
                     retry + 1);
@@ -81,28 +83,33 @@ void Network::arrive_connect(Socket& socket, std::uint32_t retry) noexcept {
     }
     return enqueue(socket.peer_machine, socket, {.kind = Packet::Kind::refused});
   }
-  if (listener->waiting.size() >= listener->backlog) {
-    listener->unanswered.push_back(socket);
-    return wait_for_answer(socket);
+  if (listener->waiting.size() + listener->half_open.size() < listener->backlog) {
+    return answer_connect(socket, *listener);
   }
-  answer_connect(socket, *listener);
+  listener->unanswered.push_back(socket);
+  if (retry == 0) wait_for_answer(socket);
 }
 
 void Network::answer_connect(Socket& socket, Socket& listener) noexcept {
   auto* accepted = new Socket;
   unlisted_.push_back(*accepted);
   accepted->machine = listener.machine;
-  accepted->local = socket.target;
-  accepted->remote = socket.local;
-  if (listener.local.family() == Family::ipv6) {
-    accepted->local = mapped(accepted->local);
-    accepted->remote = mapped(accepted->remote);
-  }
+  const bool ipv6 = listener.local.family() == Family::ipv6;
+  accepted->local = ipv6 ? mapped(socket.target) : unmapped(socket.target);
+  accepted->remote = ipv6 ? mapped(socket.local) : unmapped(socket.local);
   connect_pair(socket, *accepted);
   socket.connected = false;  // it will know when the answer arrives
-  listener.waiting.push_back(accepted);
-  SimBackend::touch(listener);
+  accepted->listener = &listener;
+  listener.half_open.push_back(accepted);
   tell(*accepted, {.kind = Packet::Kind::established});
+}
+
+// The client has acknowledged: it may be accepted.
+void Network::enter_backlog(Socket& accepted) noexcept {
+  Socket& listener = *std::exchange(accepted.listener, nullptr);
+  std::erase(listener.half_open, &accepted);
+  listener.waiting.push_back(&accepted);
+  SimBackend::touch(listener);
 }
 
 void Network::end_connect(Socket& socket, int result) noexcept {
@@ -112,6 +119,7 @@ void Network::end_connect(Socket& socket, int result) noexcept {
   if (result == 0) {
     socket.connected = true;
     socket.remote = socket.target;
+    tell(socket, {.kind = Packet::Kind::window});
   }
   SimBackend::touch(socket);
 }
@@ -121,7 +129,7 @@ Socket& Network::accept(Socket& listener) noexcept {
   listener.waiting.pop_front();
   accepted->unlink();
   Socket& listed = add(listener.machine, std::unique_ptr<Socket>(accepted));
-  if (!listener.unanswered.empty()) arrive_connect(listener.unanswered.pop_front(), 0);
+  if (!listener.unanswered.empty()) arrive_connect(listener.unanswered.pop_front(), 1);
   return listed;
 }
 
@@ -219,14 +227,23 @@ void Network::tell(Socket& from, Packet packet) noexcept {
 void Network::enqueue(std::uint32_t from, Socket& to, Packet packet) noexcept {
   Instant at = arrival_time(from, to.machine, packet.bytes.size());
   const double loss = from == to.machine ? 0 : way(from, to.machine).link.loss;
-  for (int lost = 0; lost < kLossesInARowMax && random_.chance(loss); ++lost) {
-    at += kRetransmissionMin * (1 << lost);
+  const bool first_answer = packet.kind == Packet::Kind::established;
+  Duration wait = first_answer ? kFirstRetransmission : kRetransmissionMin;
+  int lost = 0;
+  for (; lost < kLossesInARowMax && random_.chance(loss); ++lost) {
+    at += std::exchange(wait, std::min(2 * wait, kRetransmissionMax));
+  }
+  if (lost == kLossesInARowMax && is_acknowledged(packet)) {
+    packet.kind = Packet::Kind::lost;
+    at = now_ + kRetransmitPatience;
   }
   at = std::max({at, to.last_arrival, to.stalled_until});
   to.last_arrival = packet.arrival = at;
   const bool first = to.incoming.empty();
+  const bool must_pass = is_acknowledged(packet);
   to.incoming.push_back(std::move(packet));
   if (first && !to.held_up) schedule(at, EventKind::arrival, &to);
+  if (to.held_up && must_pass) lose_patience(to, now_ + kRetransmitPatience);
 }
 
 // ---- Arriving ----
@@ -242,6 +259,7 @@ void Network::deliver(Socket& to) {
 }
 
 void Network::arrive(Socket& to, Packet& packet) noexcept {
+  if (to.listener != nullptr && packet.kind != Packet::Kind::reset) enter_backlog(to);
   switch (packet.kind) {
     case Packet::Kind::data:
       if (!accepts_bytes(to)) return;
@@ -249,6 +267,7 @@ void Network::arrive(Socket& to, Packet& packet) noexcept {
       note(to, "arrived", static_cast<std::int64_t>(packet.bytes.size()));
       return SimBackend::touch(to);
     case Packet::Kind::fin:
+      if (to.vanished) return tell(to, {.kind = Packet::Kind::reset});
       if (to.closed) return;
       to.fin_received = true;
       return SimBackend::touch(to);
@@ -260,6 +279,9 @@ void Network::arrive(Socket& to, Packet& packet) noexcept {
       if (to.closed) return tell(to, {.kind = Packet::Kind::reset});
       return end_connect(to, 0);
     case Packet::Kind::refused: return end_connect(to, -ECONNREFUSED);
+    case Packet::Kind::lost:
+      to.incoming.clear();
+      if (to.peer != nullptr) fail(*to.peer, ETIMEDOUT);
   }
 }
 
@@ -283,18 +305,31 @@ void Network::fail(Socket& socket, int error) noexcept {
     socket.error = error;
     SimBackend::touch(socket);
   }
-  if (socket.peer != nullptr) free_if_done(*socket.peer);
+  if (Socket* listener = std::exchange(socket.listener, nullptr); listener != nullptr) {
+    std::erase(listener->half_open, &socket);
+    close(socket);
+  } else if (socket.peer != nullptr) {
+    free_if_done(*socket.peer);
+  }
 }
 
 // ---- Partitions ----
 
 void Network::hold_up(Socket& to) noexcept {
   to.held_up = true;
-  ++to.times_held_up;
+  to.patience_lost = false;
   held_up_.push_back(&to);
-  const Instant patience =
-      to.connecting() ? to.connect_deadline : now_ + kRetransmitPatience;
-  schedule(std::max(patience, now_), EventKind::give_up, &to, to.times_held_up);
+  if (to.connecting()) {
+    lose_patience(to, std::max(to.connect_deadline, now_));
+  } else if (std::any_of(to.incoming.begin(), to.incoming.end(), is_acknowledged)) {
+    lose_patience(to, now_ + kRetransmitPatience);
+  }
+}
+
+// From now on it is measured how long what is held up stays unacknowledged.
+void Network::lose_patience(Socket& to, Instant at) noexcept {
+  if (std::exchange(to.patience_lost, true)) return;
+  schedule(at, EventKind::give_up, &to, ++to.times_held_up);
 }
 
 void Network::release_held_up() noexcept {
@@ -304,6 +339,7 @@ void Network::release_held_up() noexcept {
       continue;
     }
     to->held_up = false;
+    ++to->times_held_up;
     const Instant at = arrival_time(to->peer_machine, to->machine, 0);
     to->incoming.front().arrival = to->last_arrival = std::max(at, to->last_arrival);
     schedule(to->last_arrival, EventKind::arrival, to);
@@ -314,15 +350,52 @@ void Network::release_held_up() noexcept {
 void Network::give_up(Socket& to, std::uint32_t time) noexcept {
   if (!to.held_up || to.times_held_up != time) return;
   if (to.connecting()) end_connect(to, -ETIMEDOUT);
-  const bool unacknowledged =
-      std::any_of(to.incoming.begin(), to.incoming.end(), [](const Packet& packet) {
-        return packet.kind == Packet::Kind::data || packet.kind == Packet::Kind::fin;
-      });
-  if (!unacknowledged) return;
   to.held_up = false;
   std::erase(held_up_, &to);
   to.incoming.clear();
   if (to.peer != nullptr) fail(*to.peer, ETIMEDOUT);
+}
+
+// ---- Probes ----
+
+// Some machine cannot be reached any more. Who sends nothing to it may still find out: by keep-alive
+// probes, and by probes of a window that is full. Both matter only now, so only now are they events.
+void Network::suspect() noexcept {
+  for (const auto& machine : machines_) {
+    for (const auto& socket : machine->sockets) {
+      if (socket == nullptr || !socket->connected ||
+          passable(socket->machine, socket->peer_machine)) {
+        continue;
+      }
+      for (const bool keep_alive : {false, true}) {
+        const Duration patience = probe_patience(*socket, keep_alive);
+        if (patience == Duration::max()) continue;
+        schedule(now_ + patience, EventKind::probe, socket.get(), keep_alive ? 1 : 0);
+      }
+    }
+  }
+}
+
+Duration Network::probe_patience(const Socket& socket, bool keep_alive) const noexcept {
+  if (keep_alive) {
+    return socket.keep_alive ? socket.keep_alive_idle + kKeepAlivePatience : Duration::max();
+  }
+  const bool full = socket.unacknowledged >= options_.window_bytes;
+  return full ? kRetransmitPatience : Duration::max();
+}
+
+void Network::probe(Socket& socket, bool keep_alive) noexcept {
+  const Duration patience = probe_patience(socket, keep_alive);
+  if (socket.closed || !socket.connected || patience == Duration::max()) return;
+  if (passable(socket.machine, socket.peer_machine)) {
+    if (socket.peer->vanished) fail(socket, ECONNRESET);
+    return;
+  }
+  const Machine& there = machine(socket.peer_machine);
+  Instant since = way(socket.machine, socket.peer_machine).cut_since;
+  if (!there.up) since = std::max(since, there.down_since);
+  if (now_ - since >= patience) return fail(socket, ETIMEDOUT);
+  schedule(since + patience, EventKind::probe, &socket, keep_alive ? 1 : 0);
 }
 
 // ---- Receiving, and ends ----

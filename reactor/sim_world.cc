@@ -25,18 +25,29 @@ bool Host::up() const noexcept { return world_.network_->machine(machine_).up; }
 std::size_t Host::open_fds() const noexcept { return world_.network_->machine(machine_).open; }
 
 Reactor& Host::reactor() {
-  WEIR_ASSERT(up());  // restart() comes first
-  return reactors_.empty() ? add_reactor() : *reactors_.front();
+  return reactors_.empty() ? make_reactor({}) : *reactors_.front();
 }
 
 Reactor& Host::add_reactor(ReactorOptions options) {
-  WEIR_ASSERT(up());
+  reactor();
+  return make_reactor(std::move(options));
+}
+
+SimBackend& Host::backend() {
+  reactor();
+  return *backends_.front();
+}
+
+Reactor& Host::make_reactor(ReactorOptions options) {
+  WEIR_ASSERT(up());  // restart() comes first
   auto backend = std::make_unique<SimBackend>(*world_.network_, machine_);
   backends_.push_back(backend.get());
   reactors_.push_back(std::make_unique<Reactor>(std::move(backend), std::move(options)));
   reactors_.back()->prepare();
   return *reactors_.back();
 }
+
+bool Host::stands_still() const noexcept { return !up() || frozen_until_ > world_.now(); }
 
 void Host::start(Main main) {
   main_ = std::move(main);
@@ -63,7 +74,9 @@ void Host::restart() {
   if (main_) program_ = main_(reactor());
 }
 
-void Host::freeze(Duration time) { frozen_until_ = later(world_.now(), time); }
+void Host::freeze(Duration time) {
+  frozen_until_ = std::max(frozen_until_, later(world_.now(), time));
+}
 
 void Host::shift_time_of_day(std::int64_t seconds) {
   world_.network_->machine(machine_).unix_offset += seconds;
@@ -108,7 +121,7 @@ Instant World::now() const noexcept { return network_->now(); }
 
 // One turn of each of the host's reactors that have something to do now. False: none has.
 bool World::turn(Host& host) {
-  if (!host.up() || host.frozen_until_ > now()) return false;
+  if (host.stands_still()) return false;
   bool any = false;
   // A handler may add a reactor.
   for (std::size_t i = 0; i < host.reactors_.size(); ++i) {
@@ -141,20 +154,32 @@ bool World::run_one_ready() {
   return false;
 }
 
+// What was done outside of a turn, by a test or by the handler of another host, may have changed
+// when a reactor wants its next one.
+void World::look_again() {
+  for (const auto& host : hosts_) {
+    if (host->stands_still()) continue;
+    for (const auto& reactor : host->reactors_) reactor->prepare();
+  }
+}
+
+// Precondition: nobody has anything to do now.
 Instant World::next_event() const noexcept {
   Instant next = network_->next_event();
   for (const auto& host : hosts_) {
     if (!host->up()) continue;
-    Instant due = kNever;
-    for (const SimBackend* backend : host->backends_) {
-      due = std::min(due, backend->ready() ? now() : backend->next_turn());
+    if (host->frozen_until_ > now()) {
+      next = std::min(next, host->frozen_until_);
+      continue;
     }
-    if (due != kNever) next = std::min(next, std::max(due, host->frozen_until_));
+    for (const SimBackend* backend : host->backends_) next = std::min(next, backend->next_turn());
   }
   return next;
 }
 
 bool World::step(Instant limit) {
+  if (run_one_ready()) return true;
+  look_again();
   if (run_one_ready()) return true;
   const Instant next = next_event();
   if (next == kNever || next > limit) return false;

@@ -41,6 +41,7 @@ struct WorldOptions {
   Instant start{};
   std::int64_t unix_seconds_at_start = 784111777;  // Sun, 06 Nov 1994 08:49:37 GMT
   // Gets every event as one line, without a newline: the trace whose hash is World::trace_hash().
+  // Like on_violation it is called in the world's destructor, too.
   Function<void(std::string_view)> on_trace = {};
   // Gets what a program did against the contract with the kernel. Unset: it is printed with the
   // seed, and the process aborts.
@@ -48,7 +49,7 @@ struct WorldOptions {
 };
 
 // What runs on a host, from Host::start() until the host crashes or the world ends. Its destructor
-// runs before that of its reactor.
+// runs before that of its reactor; in the end that is within the world's.
 class Program {
  public:
   virtual ~Program() = default;
@@ -72,9 +73,11 @@ class Host {
 
   // The first reactor, made when first asked for. It is run by the world: run() and run_once() are
   // not for it. `add_reactor` makes a further one on the same descriptors, like another thread.
-  // Both are gone after crash().
+  // All are gone after crash(). Precondition: the host is up.
   Reactor& reactor();
   Reactor& add_reactor(ReactorOptions options = {});
+  // What the first reactor stands on: datagrams, plain reads and writes.
+  SimBackend& backend();
 
   // Runs a program: `main` is called at once with the first reactor, and again by restart().
   void start(Main main);
@@ -88,7 +91,7 @@ class Host {
   // Null before start() and after crash().
   Program* program() const noexcept { return program_.get(); }
 
-  // No turn for so long: SIGSTOP, or a virtual machine that is moved. Packets still arrive.
+  // No turn for at least so long: SIGSTOP, or a virtual machine that is moved. Packets still arrive.
   void freeze(Duration time);
   // Sets the time of day forward or back. now() does not jump (CLOCK_MONOTONIC).
   void shift_time_of_day(std::int64_t seconds);
@@ -99,6 +102,8 @@ class Host {
  private:
   friend class World;
   Host(World& world, std::string name, std::uint32_t machine);
+  Reactor& make_reactor(ReactorOptions options);
+  bool stands_still() const noexcept;
 
   World& world_;
   std::string name_;
@@ -145,6 +150,7 @@ class World {
   void after(Duration delay, Function<void()> task);
 
   void set_faults(const Faults& faults);
+  const Faults& faults() const noexcept { return options_.faults; }
   // Both directions.
   void set_link(Host& a, Host& b, const Link& link);
   // Nothing passes between the two until heal(): streams go on where they were then, if their
@@ -165,8 +171,9 @@ class World {
  private:
   friend class Host;
   bool turn(Host& host);
-  Instant next_event() const noexcept;
   bool run_one_ready();
+  void look_again();
+  Instant next_event() const noexcept;
 
   WorldOptions options_;
   Random random_;

@@ -199,7 +199,8 @@ TEST(WriteQueue, AnEmptyPushIsAlwaysTaken) {
   EXPECT_EQ(queue.push_copy(""), Push::ok);
   EXPECT_EQ(queue.push(Buffer()), Push::ok);
   EXPECT_EQ(queue.push_copy(std::string(20, 'x')), Push::full);
-  EXPECT_EQ(queue.push_copy(""), Push::ok);
+  EXPECT_EQ(queue.push_copy(""), Push::full);
+  EXPECT_EQ(queue.push(Buffer()), Push::full);
   EXPECT_EQ(queue.pieces(), 1U);
 }
 
