@@ -303,12 +303,10 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   network_.trace().note(now(), machine_, network_.machine(machine_).name, op.fd,
                         trace_name(op.kind), completion.result);
   if (completion.more) {
-    if (op.kind != OpKind::poll && network_.random().chance(faults.ended)) {
-      ++counters_.multishot_rearms;
-      return put_off(op, faults.late_max);
-    }
-    if (op.slot == kPutOff) op.slot = kInFlight;
-    return attempts_.push_back(op);
+    const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
+    if (!repeats || !network_.random().chance(faults.ended)) return attempts_.push_back(op);
+    ++counters_.multishot_rearms;
+    return put_off(op, faults.late_max);
   }
   op.slot = Op::kNoSlot;
   std::erase_if(cancels_, [&op](const PutOff& one) { return one.op == &op; });
@@ -348,13 +346,14 @@ void SimBackend::shuffle(std::span<Completion> batch) noexcept {
 bool SimBackend::attempt(Op& op, Completion& out) noexcept {
   if (op.slot == kCancelled) return last(op, -ECANCELED, out);
   if (op.kind == OpKind::resolve) return attempt_resolve(static_cast<ResolveOp&>(op), out);
+  Socket& mine = socket(op.fd);
+  if (mine.starved == &op) mine.starved = nullptr;
   if (op.slot == kRefused) return last(op, -ENOMEM, out);
   if (op.slot == kInFlight && network_.random().chance(network_.faults().again)) {
     put_off(op, network_.faults().late_max);
     return false;
   }
   op.slot = kInFlight;
-  Socket& mine = socket(op.fd);
   switch (op.kind) {
     case OpKind::accept: return attempt_accept(op, mine, out);
     case OpKind::connect: return attempt_connect(static_cast<ConnectOp&>(op), mine, out);
@@ -390,9 +389,10 @@ bool SimBackend::attempt_accept(Op& op, Socket& mine, Completion& out) noexcept 
   if (network_.random().chance(faults.no_descriptors)) return last(op, -EMFILE, out);
   Socket& accepted = network_.accept(mine);
   if (network_.random().chance(faults.aborted)) {
-    accepted.reset_on_close = true;
+    // As backends do: on to the next one.
+    accepted.aborted = true;
     network_.close(accepted);
-    return last(op, -ECONNABORTED, out);
+    return attempt_accept(op, mine, out);
   }
   out = {.op = &op, .result = accepted.fd, .more = true};
   return true;

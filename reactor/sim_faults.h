@@ -21,7 +21,7 @@ struct Faults {
   double no_buffers = 0;      // ENOBUFS: a receive finds no memory for up to dry_max
   double no_memory = 0;       // ENOMEM: a submitted operation
   double no_descriptors = 0;  // EMFILE: accept, open, listen
-  double aborted = 0;         // ECONNABORTED: an accept whose client is gone
+  double aborted = 0;         // ECONNABORTED: a connection is gone before it is accepted
   double no_lookup = 0;       // EAI_AGAIN: a lookup
   // The network and the peers misbehave.
   double reset = 0;  // what is sent: breaks off at any byte; ECONNRESET for both

@@ -125,10 +125,12 @@ void Network::close(Socket& socket) noexcept {
   for (const Socket::Passed& passed : std::exchange(socket.passed, {})) {
     if (Socket* one = find(socket.machine, passed.fd); one != nullptr) close(*one);
   }
-  // Linux sends no reset behind the FINs of both sides, whatever is unread.
-  const bool over = socket.local.family() != Family::none && !socket.local.is_unix() &&
-                    socket.write_shut && socket.fin_received;
-  if (socket.connected && !over && (socket.reset_on_close || socket.unread() > 0)) {
+  // TCP sends no reset behind the FINs of both sides, whatever is unread; Unix sockets know nothing
+  // of SO_LINGER.
+  const bool tcp = !socket.local.is_unix() && !socket.remote.is_unix();
+  const bool over = tcp && socket.write_shut && socket.fin_received;
+  const bool asked = socket.aborted || (tcp && socket.reset_on_close);
+  if (socket.connected && !over && (asked || socket.unread() > 0)) {
     socket.connected = false;
     tell(socket, {.kind = Packet::Kind::reset});
   } else if (socket.connected && !socket.write_shut) {
@@ -153,7 +155,7 @@ void Network::close_listener(Socket& socket) noexcept {
   socket.half_open.clear();
   for (Socket* one : unaccepted) {
     one->listener = nullptr;
-    one->reset_on_close = true;
+    one->aborted = true;
     close(*one);
   }
   while (!socket.unanswered.empty()) {

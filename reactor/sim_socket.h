@@ -102,6 +102,7 @@ struct Socket : ListNode {
   bool write_shut = false;
   bool read_shut = false;
   bool reset_on_close = false;
+  bool aborted = false;  // nobody has accepted it, and nobody will
   bool keep_alive = false;
   Duration keep_alive_idle = std::chrono::hours(2);  // tcp_keepalive_time
 

@@ -268,7 +268,7 @@ void Network::arrive(Socket& to, Packet& packet) noexcept {
       return SimBackend::touch(to);
     case Packet::Kind::fin:
       if (to.vanished) return tell(to, {.kind = Packet::Kind::reset});
-      if (to.closed) return;
+      if (to.closed || !to.connected) return;
       to.fin_received = true;
       return SimBackend::touch(to);
     case Packet::Kind::reset: return fail(to, ECONNRESET);
@@ -358,8 +358,8 @@ void Network::give_up(Socket& to, std::uint32_t time) noexcept {
 
 // ---- Probes ----
 
-// Some machine cannot be reached any more. Who sends nothing to it may still find out: by keep-alive
-// probes, and by probes of a window that is full. Both matter only now, so only now are they events.
+// Some machine cannot be reached any more. Who sends nothing to it may still find out: by probes of
+// keep-alive, and of a window that is full. Both matter only now, so only now are they events.
 void Network::suspect() noexcept {
   for (const auto& machine : machines_) {
     for (const auto& socket : machine->sockets) {

@@ -47,10 +47,11 @@ Reactor& Host::make_reactor(ReactorOptions options) {
   return *reactors_.back();
 }
 
-bool Host::stands_still() const noexcept { return !up() || frozen_until_ > world_.now(); }
+bool Host::frozen() const noexcept { return frozen_until_ > world_.now(); }
 
 void Host::start(Main main) {
   main_ = std::move(main);
+  if (!up()) return restart();
   program_ = main_(reactor());
 }
 
@@ -121,7 +122,7 @@ Instant World::now() const noexcept { return network_->now(); }
 
 // One turn of each of the host's reactors that have something to do now. False: none has.
 bool World::turn(Host& host) {
-  if (host.stands_still()) return false;
+  if (!host.up() || host.frozen()) return false;
   bool any = false;
   // A handler may add a reactor.
   for (std::size_t i = 0; i < host.reactors_.size(); ++i) {
@@ -158,7 +159,7 @@ bool World::run_one_ready() {
 // when a reactor wants its next one.
 void World::look_again() {
   for (const auto& host : hosts_) {
-    if (host->stands_still()) continue;
+    if (!host->up() || host->frozen()) continue;
     for (const auto& reactor : host->reactors_) reactor->prepare();
   }
 }
@@ -168,7 +169,7 @@ Instant World::next_event() const noexcept {
   Instant next = network_->next_event();
   for (const auto& host : hosts_) {
     if (!host->up()) continue;
-    if (host->frozen_until_ > now()) {
+    if (host->frozen()) {
       next = std::min(next, host->frozen_until_);
       continue;
     }
@@ -202,7 +203,9 @@ void World::run_for(Duration time) {
 bool World::run_until(Function<bool()> done, Duration patience) {
   const Instant end = later(now(), patience);
   while (!done()) {
-    if (!step(end)) return done();
+    if (step(end)) continue;
+    network_->advance(end);
+    return done();
   }
   return true;
 }

@@ -79,7 +79,8 @@ class Host {
   // What the first reactor stands on: datagrams, plain reads and writes.
   SimBackend& backend();
 
-  // Runs a program: `main` is called at once with the first reactor, and again by restart().
+  // Runs a program: `main` is called at once with the first reactor, and again by restart(). A host
+  // that is down boots.
   void start(Main main);
   // The power fails. The program, the reactors and every socket are gone, and no packet tells it: a
   // peer learns of it when what it sends stays unanswered for 15 minutes (ETIMEDOUT), or is
@@ -91,8 +92,9 @@ class Host {
   // Null before start() and after crash().
   Program* program() const noexcept { return program_.get(); }
 
-  // No turn for at least so long: SIGSTOP, or a virtual machine that is moved. Packets still arrive.
+  // No turn for at least so long: SIGSTOP, or a virtual machine that is moved. Packets still come.
   void freeze(Duration time);
+  bool frozen() const noexcept;
   // Sets the time of day forward or back. now() does not jump (CLOCK_MONOTONIC).
   void shift_time_of_day(std::int64_t seconds);
 
@@ -103,7 +105,6 @@ class Host {
   friend class World;
   Host(World& world, std::string name, std::uint32_t machine);
   Reactor& make_reactor(ReactorOptions options);
-  bool stands_still() const noexcept;
 
   World& world_;
   std::string name_;
@@ -136,6 +137,7 @@ class World {
   // For the decisions of a test; apart from the numbers that the world itself uses.
   Random& random() noexcept { return random_; }
   Instant now() const noexcept;
+  Duration elapsed() const noexcept { return now() - options_.start; }
 
   // Does one thing: a turn of a reactor that has something to do; or else moves the clock to what
   // comes next. False: nothing is left that could happen, or what could lies beyond `limit`.
@@ -144,7 +146,7 @@ class World {
   void run();
   // So much virtual time; the clock ends exactly there.
   void run_for(Duration time);
-  // Until `done` says so, asked before every step. False: not within `patience`.
+  // Until `done` says so, asked before every step. False: not within `patience`, which is over.
   [[nodiscard]] bool run_until(Function<bool()> done, Duration patience);
   // Calls `task` at that time, outside of every host: what may crash, partition and so on.
   void after(Duration delay, Function<void()> task);

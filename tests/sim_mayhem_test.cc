@@ -105,7 +105,7 @@ class SimMayhemTest : public SimTest {
 };
 
 TEST_F(SimMayhemTest, WhenItIsOverEverybodyWorksAgain) {
-  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 15; ++seed) {
     SCOPED_TRACE(seed);
     mayhem(seed);
     world().set_faults({});

@@ -104,7 +104,9 @@ class Model {
     const std::size_t after = unsent_.size() + size;
     Push expected = after >= limits_.high_water ? Push::full : Push::ok;
     if (!unsent_.empty() && after > limits_.bytes_max) expected = Push::refused;
-    if (size == 0) expected = Push::ok;
+    // Nothing is never refused; it only says how things are.
+    if (size == 0 && expected == Push::refused) expected = Push::full;
+    if (after == 0) expected = Push::ok;
     ASSERT_EQ(result, expected) << unsent_.size() << " queued, " << size << " more";
     if (expected != Push::ok && !std::exchange(drain_owed_, true)) ++periods_;
   }
