@@ -136,6 +136,10 @@ bool Connection::can_read() const noexcept {
 bool Connection::read() {
   while (can_read() && !socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
+    if (reading_ != nullptr && !input_.empty() && waits_to_be_continued()) {
+      unasked_ = true;
+      body_begun_ = message_begun_ = now();
+    }
     const Step step = parser_.next(input_.view());
     if (between) {
       parsed_ = 0;
@@ -200,6 +204,7 @@ bool Connection::begin_request(std::size_t consumed) {
   consume(consumed);
   exchange->ordinal = ++requests_;
   body_bytes_ = dropped_bytes_ = 0;
+  unasked_ = false;
   body_begun_ = now();
   reading_ = exchange;
   pipeline_.push_back(*exchange);

@@ -147,6 +147,7 @@ class Connection final : private net::StreamUser, private Task {
   void condemn() noexcept;
 
   // connection_time.cc
+  bool waits_to_be_continued() const noexcept;
   Instant deadline() const noexcept;
   Instant body_deadline() const noexcept;
   bool check_deadline();
@@ -181,6 +182,7 @@ class Connection final : private net::StreamUser, private Task {
   Instant blocked_since_;
   Instant linger_until_;
   Phase phase_ = Phase::reading;
+  bool unasked_ = false;  // bytes of its body have come without the 100 that the client asked for
   bool running_ = false;
   bool again_ = false;         // while running: something has become possible
   bool stream_full_ = false;   // it said so

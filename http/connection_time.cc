@@ -25,15 +25,19 @@ Instant Connection::body_deadline() const noexcept {
   return later(body_begun_, std::max(options.body_rate_grace + limits::kBodyRateDelay, bought));
 }
 
+// The client is free to wait for a 100 as long as we do not send it, if it does wait.
+bool Connection::waits_to_be_continued() const noexcept {
+  const bool told = reading_->response.continued_ && reading_->in_turn;
+  return reading_->request.head_.expectation == Expectation::proceed && !told && !unasked_;
+}
+
 Instant Connection::deadline() const noexcept {
   if (phase_ == Phase::lingering) return in_stream() == 0 ? linger_until_ : kNever;
   if (phase_ == Phase::surrendered) return linger_until_;
   if (phase_ != Phase::reading || paused_) return kNever;
   const ServerOptions& options = core_.options;
   if (reading_ != nullptr) {
-    const bool told = reading_->response.continued_ && reading_->in_turn;
-    const bool waits = reading_->request.head_.expectation == Expectation::proceed && !told;
-    if (waits && !reading_->answered) return kNever;
+    if (waits_to_be_continued() && !reading_->answered) return kNever;
     return std::min(after(message_begun_, options.request_timeout), body_deadline());
   }
   const Instant head_due = std::min(after(message_begun_, *options.headers_timeout),

@@ -185,6 +185,8 @@ Write Response::after_put(ResponseDone done) {
   if (ended_) return exchange_.connection->is_above_high_water() ? Write::full : Write::ok;
   if (!exchange_.connection->is_above_high_water()) return Write::ok;
   needs_drain_ = true;
+  // With nothing on its way, as behind a piece that is not sent, no completion would look.
+  exchange_.connection->look_again_later();
   return Write::full;
 }
 

@@ -1,4 +1,4 @@
-// What http_mayhem_test.cc and its reviewer have found, each in its smallest form.
+// What http_mayhem_test.cc, its reviewer and the swarm have found, each in its smallest form.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -378,6 +378,47 @@ TEST_P(HttpMayhemBugsTest, NothingFollowsA503ThatEndsWithTheConnection) {
   const std::string head = refused.substr(0, refused.find("\r\n\r\n"));
   const bool sized = head.find("Content-Length: 0") != head.npos;
   EXPECT_TRUE(sized || count_of(refused, " 503 ") == 1) << client.received();
+}
+
+// The piece is counted behind what a later response has waiting, but never sent.
+TEST_P(HttpMayhemBugsTest, ADroppedPieceIsFollowedByItsDrain) {
+  int drains = 0;
+  http::ResponseRef head;
+  http::ServerOptions options;
+  options.net.socket.queue.high_water = 1000;
+  serve([&](Request& request, Response& response) {
+    if (request.method() == http::Method::get) {
+      response.end(std::string(2000, 'x'));
+      return;
+    }
+    head = response.weak();
+    response.on_drain([&](Response& same) {
+      if (++drains == 1) same.end();
+    });
+  }, options);
+  HttpClient& client = dial();
+  client.send("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" + get("/"));
+  ASSERT_TRUE(run_until([&] { return head.get() && head.get()->writable_length() >= 2000; }));
+  head.get()->flush_headers();
+  ASSERT_TRUE(run_until_received(client, " 200 "));
+  EXPECT_EQ(head.get()->write("dropped"), net::Write::full);
+  EXPECT_TRUE(run_until([&] { return count_of(client.received(), " 200 ") == 2; }));
+  EXPECT_EQ(drains, 1);
+}
+
+// Who does not wait for the 100 has no more time than others.
+TEST_P(HttpMayhemBugsTest, ABodyThatComesUnaskedHasItsTime) {
+  http::ServerOptions options;
+  options.request_timeout = 50ms;
+  options.headers_timeout = 50ms;
+  serve([](Request&, Response&) {}, options).on_check_continue([](Request& request, Response&) {
+    request.on_data([](Request&, Buffer) {});
+  });
+  HttpClient& client = dial();
+  client.send(
+      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\nabc");
+  EXPECT_TRUE(run_until([&] { return client.over(); }));
+  EXPECT_TRUE(client.received().starts_with("HTTP/1.1 408 ")) << client.received();
 }
 
 WEIR_ON_ALL_BACKENDS(HttpMayhemBugsTest);

@@ -1,0 +1,18 @@
+// Swarm tests of the HTTP server: many short runs in the simulator, each a world that one seed has
+// decided on. Clients that speak HTTP by hand send what a script says, handlers do what the request
+// tells them, and every byte, event and callback on both sides is held against what http promises.
+// Without gtest, so that any program may use it.
+#pragma once
+
+#include <cstdint>
+
+#include "tests/net_swarm.h"
+
+namespace weir::test {
+
+using HttpSwarmResult = SwarmResult;
+
+// One run. The same seed gives the same result.
+HttpSwarmResult run_http_swarm(std::uint64_t seed, const SwarmOptions& options = {});
+
+}  // namespace weir::test
