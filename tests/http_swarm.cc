@@ -296,7 +296,7 @@ SwarmResult Swarm::play() {
 }  // namespace
 }  // namespace http_swarm
 
-HttpSwarmResult run_http_swarm(std::uint64_t seed, const SwarmOptions& options) {
+SwarmResult run_http_swarm(std::uint64_t seed, const SwarmOptions& options) {
   return http_swarm::Swarm(seed, options).play();
 }
 

@@ -6,13 +6,11 @@
 
 #include <cstdint>
 
-#include "tests/net_swarm.h"
+#include "tests/swarm.h"
 
 namespace weir::test {
 
-using HttpSwarmResult = SwarmResult;
-
 // One run. The same seed gives the same result.
-HttpSwarmResult run_http_swarm(std::uint64_t seed, const SwarmOptions& options = {});
+SwarmResult run_http_swarm(std::uint64_t seed, const SwarmOptions& options = {});
 
 }  // namespace weir::test

@@ -60,43 +60,24 @@ struct Line {
   const Item& item(std::size_t index) const { return script.items[index]; }
 };
 
-class Run {
+class Run : public SwarmRun {
  public:
-  Run(std::uint64_t seed, const SwarmOptions& options) : options_(options), seed_(seed) {}
+  using SwarmRun::SwarmRun;
 
-  sim::Random& random() { return world->random(); }
   Instant now() const { return world->now(); }
-  bool failed() const noexcept { return !result.ok; }
-  // The first failure stays.
-  void fail(std::string_view who, std::string_view what);
-  void count(std::string_view what, std::uint64_t times = 1);
-  void log(std::string_view who, std::string_view what);
-  bool logs() const noexcept { return static_cast<bool>(options_.on_log); }
   void excuse(Line& line, std::string_view why);
   // The server is closed, or the like: what is open may end.
   void acted_on_server();
-  const SwarmOptions& options() const noexcept { return options_; }
-  std::uint64_t seed() const noexcept { return seed_; }
-
   // The shortest time after which a request may be answered with 408; kNever: none.
   Duration request_patience() const;
   // Whether the kernel or the network may have caused this error.
   bool may_fail(std::error_code code) const;
   Line* line_from(std::string_view address);
 
-  sim::World* world = nullptr;
-  sim::Faults faults;
   ServerPlan server;
-  bool server_down = true;      // does not listen
+  bool server_down = true;                                        // does not listen
   std::map<std::string, std::string, std::less<>> server_errors;  // of connections, by address
-  HttpSwarmResult result;
-  bool finishing = false;
-  bool broken_network = false;  // partitions, crashes, freezes
   std::vector<std::unique_ptr<Line>> lines;
-
- private:
-  const SwarmOptions& options_;
-  const std::uint64_t seed_;
 };
 
 }  // namespace weir::test::http_swarm

@@ -70,37 +70,19 @@ std::string stream_of(std::uint32_t id, std::uint64_t at, std::size_t size);
 inline constexpr std::uint64_t kHeaderBytes = 8;
 
 // What all ends of one run share.
-class Run {
+class Run : public SwarmRun {
  public:
-  Run(std::uint64_t seed, const SwarmOptions& options) : options_(options), seed_(seed) {}
+  using SwarmRun::SwarmRun;
 
-  sim::Random& random() { return world->random(); }
-  bool failed() const noexcept { return !result.ok; }
-  // The first failure stays.
-  void fail(std::string_view who, std::string_view what);
-  void count(std::string_view what, std::uint64_t times = 1);
-  void log(std::string_view who, std::string_view what);
-  bool logs() const noexcept { return static_cast<bool>(options_.on_log); }
-  const SwarmOptions& options() const noexcept { return options_; }
-  std::uint64_t seed() const noexcept { return seed_; }
   // Both sides of a TCP connection name it alike; the later one finds the other.
   void match(End& end, const Address& client, const Address& server);
   End* end(std::uint32_t id) noexcept;
 
-  sim::World* world = nullptr;
-  sim::Faults faults;
-  SwarmResult result;
-  std::size_t memory_max = 0;   // of what a host has received and not released
+  std::size_t memory_max = 0;  // of what a host has received and not released
   bool greedy = false;
-  bool finishing = false;
-  bool in_call = false;         // of net's: nothing may be told meanwhile
-  bool broken_network = false;  // partitions, crashes, freezes: peers that fall silent
+  bool in_call = false;  // of net's: nothing may be told meanwhile
   std::vector<std::unique_ptr<End>> ends;
   std::map<std::string, End*, std::less<>> unmatched;
-
- private:
-  const SwarmOptions& options_;
-  const std::uint64_t seed_;
 };
 
 // While one exists, no handler may run.

@@ -1,69 +1,18 @@
-// Swarm tests of net under the simulator. WEIR_SEED=n runs one seed, with WEIR_TRACE=1 it prints
-// all that happens; WEIR_SEEDS=n chooses how many.
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <csignal>
-#include <cstring>
-#include <optional>
-
+// Swarm tests of net under the simulator.
 #include "tests/net_swarm.h"
+
+#include "tests/swarm_test.h"
 
 namespace weir::test {
 namespace {
 
-constexpr std::uint64_t kSeedsDefault = 500;
-constexpr std::uint64_t kSeedsForCoverage = 300;
+SwarmTester tester() { return SwarmTester(run_net_swarm, "//tests:net_swarm_test"); }
 
-std::optional<std::uint64_t> number_in(const char* variable) {
-  const char* text = std::getenv(variable);
-  if (text == nullptr) return {};
-  return std::strtoull(text, nullptr, 10);
-}
+TEST(SwarmTest, EverySeedIsClean) { tester().expect_clean_seeds(); }
 
-// What runs a seed again, also when it has aborted the process.
-char replay_line[160];
+TEST(SwarmTest, TheSameSeedGivesTheSameTrace) { tester().expect_same_traces(); }
 
-void say_how_to_replay(int signal) {
-  static_cast<void>(!write(STDERR_FILENO, replay_line, std::strlen(replay_line)));
-  std::signal(signal, SIG_DFL);
-  std::raise(signal);
-}
-
-void prepare_replay_line(std::uint64_t seed) {
-  std::snprintf(replay_line, sizeof replay_line,
-                "replay: WEIR_SEED=%llu bazel test //tests:net_swarm_test --test_env=WEIR_SEED\n",
-                static_cast<unsigned long long>(seed));
-  for (const int signal : {SIGABRT, SIGSEGV, SIGTERM}) std::signal(signal, say_how_to_replay);
-}
-
-SwarmResult run(std::uint64_t seed) {
-  prepare_replay_line(seed);
-  SwarmOptions options;
-  if (std::getenv("WEIR_TRACE") != nullptr) {
-    options.on_trace = [](std::string_view line) {
-      std::printf("    %.*s\n", static_cast<int>(line.size()), line.data());
-    };
-    options.on_log = [](std::string_view line) {
-      std::printf("%.*s\n", static_cast<int>(line.size()), line.data());
-    };
-  }
-  return run_net_swarm(seed, options);
-}
-
-void add(SwarmCounts& all, const SwarmCounts& more) {
-  for (const auto& [name, count] : more) all[name] += count;
-}
-
-// How often each thing must have happened, at least, in kSeedsForCoverage seeds.
-struct Floor {
-  const char* name;
-  std::uint64_t least;
-};
-
-constexpr Floor kFloors[] = {
+constexpr SwarmFloor kFloors[] = {
     {"fault late", 60},
     {"fault again", 60},
     {"fault short_read", 60},
@@ -141,51 +90,7 @@ constexpr Floor kFloors[] = {
     {"error ETIMEDOUT", 50},
 };
 
-TEST(SwarmTest, EverySeedIsClean) {
-  const auto chosen = number_in("WEIR_SEED");
-  const std::uint64_t first = chosen.value_or(1);
-  const std::uint64_t last = chosen ? *chosen : number_in("WEIR_SEEDS").value_or(kSeedsDefault);
-  SwarmCounts counts;
-  std::uint64_t steps = 0;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
-    const SwarmResult result = run(seed);
-    add(counts, result.counts);
-    steps += result.steps;
-    if (result.ok) continue;
-    ADD_FAILURE() << result.what;
-    std::fputs(replay_line, stderr);
-    if (std::getenv("WEIR_KEEP_GOING") == nullptr) break;
-  }
-  if (std::getenv("WEIR_COUNTS") == nullptr) return;
-  for (const auto& [name, count] : counts) {
-    std::printf("%10llu %s\n", static_cast<unsigned long long>(count), name.c_str());
-  }
-  std::printf("%10llu steps\n", static_cast<unsigned long long>(steps));
-}
-
-TEST(SwarmTest, TheSameSeedGivesTheSameTrace) {
-  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
-    SwarmResult results[2];
-    std::string traces[2];
-    for (int i = 0; i < 2; ++i) {
-      SwarmOptions options;
-      options.on_trace = [&](std::string_view line) { (traces[i] += line) += '\n'; };
-      results[i] = run_net_swarm(seed, options);
-    }
-    EXPECT_EQ(results[0].trace_hash, results[1].trace_hash) << "seed " << seed;
-    EXPECT_EQ(results[0].events, results[1].events) << "seed " << seed;
-    EXPECT_TRUE(traces[0] == traces[1]) << "seed " << seed << ": the traces differ";
-    EXPECT_FALSE(traces[0].empty());
-  }
-}
-
-TEST(SwarmTest, TheSeedsReachWhatTheyShould) {
-  SwarmCounts counts;
-  for (std::uint64_t seed = 1; seed <= kSeedsForCoverage; ++seed) add(counts, run(seed).counts);
-  for (const Floor& floor : kFloors) {
-    EXPECT_GE(counts[floor.name], floor.least) << floor.name;
-  }
-}
+TEST(SwarmTest, TheSeedsReachWhatTheyShould) { tester().expect_coverage(kFloors); }
 
 }  // namespace
 }  // namespace weir::test
