@@ -10,7 +10,9 @@ namespace weir::inline v1::sim {
 // are things that a kernel, a network or a peer may do to a correct program.
 struct Faults {
   // The kernel is free in when and how it answers.
-  double late = 0;         // a result: after up to late_max, behind results that are younger
+  double late = 0;         // a result: after up to late_max, behind results that are younger. The
+                           // memory of a send is held meanwhile, though its bytes are on their way,
+                           // as by the late notice of a zero-copy send
   double again = 0;        // an operation that could go on: EAGAIN; tried again within late_max
   double short_read = 0;   // a receive: fewer bytes than have arrived
   double short_write = 0;  // a send: fewer bytes than there is room for

@@ -18,6 +18,7 @@ Timer& Timer::operator=(Timer&& other) noexcept {
 
 void Timer::cancel() noexcept {
   if (Record* record = record_.get(); record != nullptr) reactor_->timers_.destroy(record);
+  record_ = {};
 }
 
 bool Timer::armed() const noexcept { return record_.get() != nullptr; }

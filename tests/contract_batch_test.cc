@@ -4,61 +4,14 @@
 
 #include <functional>
 
+#include "tests/gate.h"
 #include "tests/pair.h"
-#include "tests/relay_backend.h"
 #include "tests/rules.h"
 
 namespace weir::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-// Another backend, whose sends are noted, and held back on demand.
-class Gate final : public RelayBackend {
- public:
-  struct Sent {
-    int fd;
-    std::size_t bytes;
-  };
-
-  using RelayBackend::RelayBackend;
-
-  // The sizes of the sends on this fd so far, in order.
-  std::vector<std::size_t> sends(int fd) const {
-    std::vector<std::size_t> sizes;
-    for (const Sent& sent : sent_) {
-      if (sent.fd == fd) sizes.push_back(sent.bytes);
-    }
-    return sizes;
-  }
-  void hold() { holding_ = true; }
-  void let_go() {
-    holding_ = false;
-    for (Op* op : std::exchange(held_, {})) {
-      op->state = OpState::idle;
-      RelayBackend::submit(*op);
-    }
-  }
-
-  void submit(Op& op) noexcept override {
-    if (op.kind == OpKind::send) {
-      std::size_t bytes = 0;
-      for (const iovec& piece : static_cast<SendOp&>(op).pieces) bytes += piece.iov_len;
-      sent_.push_back({op.fd, bytes});
-      if (holding_) {
-        op.state = OpState::submitted;
-        held_.push_back(&op);
-        return;
-      }
-    }
-    RelayBackend::submit(op);
-  }
-
- private:
-  bool holding_ = false;
-  std::vector<Op*> held_;
-  std::vector<Sent> sent_;
-};
 
 class BatchTest : public BackendTest {
  protected:
@@ -81,6 +34,7 @@ class BatchTest : public BackendTest {
     client_->on_ready([&](Socket&) { ready = true; }, net::Times::once);
     ASSERT_TRUE(client_->connect({.host = "127.0.0.1", .port = bound->port()}).has_value());
     ASSERT_TRUE(run_until([&] { return ready; }));
+    gate_->watch(client_->native_handle(), &sends_);
   }
 
   void TearDown() override {
@@ -109,16 +63,16 @@ class BatchTest : public BackendTest {
   }
 
   Socket& client() { return *client_; }
-  std::vector<std::size_t> sends() const { return gate_->sends(client_->native_handle()); }
+  const Sizes& sends() const { return sends_; }
 
   Gate* gate_ = nullptr;
+  Sizes sends_;  // of the client
   std::unique_ptr<Reactor> reactor_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Socket> client_;
   std::string received_;
 };
 
-using Sizes = std::vector<std::size_t>;
 
 TEST_P(BatchTest, WhatIsQueuedIsOneSendAfterTheHandler) {
   RULES("1.1.3.1 1.1.5.3 1.1.6.2");

@@ -7,15 +7,14 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/gate.h"
 #include "tests/http_world.h"
-#include "tests/relay_backend.h"
 
 namespace weir::test {
 namespace {
 
 using http::ResponseDone;
 using http::ResponseRef;
-using Sizes = std::vector<std::size_t>;
 
 #define KEPT "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n"
 #define OK "HTTP/1.1 200 OK\r\n"
@@ -28,42 +27,6 @@ constexpr std::string_view kRefused =
     "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 constexpr std::size_t kHighWater = 8'000;
 constexpr std::size_t kBytesMax = 20'000;
-
-// Another backend, whose sends are noted, and held back on demand.
-class Gate final : public RelayBackend {
- public:
-  using RelayBackend::RelayBackend;
-
-  // Sizes of the sends on this fd from now on go to `sizes`.
-  void watch(int fd, Sizes* sizes) {
-    fd_ = fd;
-    sizes_ = sizes;
-  }
-  void hold() { holding_ = true; }
-  void let_go() {
-    holding_ = false;
-    if (Op* op = std::exchange(held_, nullptr); op != nullptr) {
-      op->state = OpState::idle;
-      RelayBackend::submit(*op);
-    }
-  }
-
-  void submit(Op& op) noexcept override {
-    if (op.kind != OpKind::send || op.fd != fd_) return RelayBackend::submit(op);
-    std::size_t bytes = 0;
-    for (const iovec& piece : static_cast<SendOp&>(op).pieces) bytes += piece.iov_len;
-    sizes_->push_back(bytes);
-    if (!holding_) return RelayBackend::submit(op);
-    op.state = OpState::submitted;
-    held_ = &op;  // a socket has one send at a time
-  }
-
- private:
-  bool holding_ = false;
-  int fd_ = -1;
-  Sizes* sizes_ = nullptr;
-  Op* held_ = nullptr;
-};
 
 // A server behind a Gate. A request for /last gets "last"; the others are the test's, the sends of
 // their connection go to `sends_`, what they are told to `story_`.
