@@ -18,6 +18,7 @@ namespace {
 
 using uring::events_of;
 using uring::FdState;
+using uring::is_passing;
 using uring::kHangupMask;
 using uring::kIgnoredMark;
 using uring::kQueuedSlot;
@@ -51,9 +52,7 @@ class UringBackend final : public KernelBackend {
 
  private:
   io_uring& ring() noexcept { return *ring_.ring; }
-  bool is_ours() const noexcept {
-    return issuer_ == 0 || issuer_ == detail::this_thread();
-  }
+  bool is_ours() const noexcept { return issuer_ == 0 || issuer_ == detail::this_thread(); }
   // Submissions.
   void enable() noexcept;
   void lose_ring() noexcept;
@@ -80,7 +79,7 @@ class UringBackend final : public KernelBackend {
   bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool last(Op& op, std::int32_t result, Completion& out) noexcept;
   void finish(Op& op, std::int32_t result) noexcept;
-  void continue_or_end(Op& op) noexcept;
+  bool continue_or_end(Op& op) noexcept;
   // Receives without a buffer ring, and without memory.
   std::size_t run_receives(std::span<Completion> batch) noexcept;
   bool receive_now(Op& op, Completion& out) noexcept;
@@ -418,16 +417,21 @@ bool UringBackend::last(Op& op, std::int32_t result, Completion& out) noexcept {
   return true;
 }
 
-// The kernel has ended a repeating request after a good result.
-void UringBackend::continue_or_end(Op& op) noexcept {
-  if (op.state == OpState::cancelling) return finish(op, -ECANCELED);
-  ++counters_.multishot_rearms;
-  arm(op);
+// The kernel has ended a repeating request after a good result, or one that could go on. No result
+// of this one: false.
+bool UringBackend::continue_or_end(Op& op) noexcept {
+  if (op.state == OpState::cancelling) {
+    finish(op, -ECANCELED);
+  } else {
+    ++counters_.multishot_rearms;
+    arm(op);
+  }
+  return false;
 }
 
 bool UringBackend::on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
   const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  const bool passing = cqe.res == -ECONNABORTED || cqe.res == -EINTR || cqe.res == -EAGAIN;
+  const bool passing = cqe.res == -ECONNABORTED || is_passing(cqe.res);
   if (cqe.res < 0 && !passing) return last(op, cqe.res, out);
   if (!more) continue_or_end(op);
   if (cqe.res < 0) return false;
@@ -451,19 +455,14 @@ bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noe
     return true;
   }
   WEIR_ASSERT(!more);
-  const bool cancelling = op.state == OpState::cancelling;
-  if (cqe.res == -ENOBUFS) ++counters_.ring_dry;
-  if (!cancelling && cqe.res == -ENOBUFS) {
+  if (cqe.res == -ENOBUFS) {
+    ++counters_.ring_dry;
+    if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
     starve(op);
     return false;
   }
-  if (!cancelling && (cqe.res == -EINTR || cqe.res == -EAGAIN)) {
-    continue_or_end(op);
-    return false;
-  }
+  if (is_passing(cqe.res)) return continue_or_end(op);
   // An error of the connection is told whatever was cancelled: it will not be told again.
-  const bool passing = cqe.res == -ENOBUFS || cqe.res == -EINTR || cqe.res == -EAGAIN;
-  if (cancelling && passing) return last(op, -ECANCELED, out);
   const FdState& fd = fds_[op.fd];
   const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_fell_short);
   if (doubtful && posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
@@ -474,6 +473,7 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
                            Completion& out) noexcept {
   FdState& fd = fds_[op.fd];
   fd.send_in_ring = false;
+  if (is_passing(result)) return continue_or_end(op);
   const bool fell_short = result >= 0 && static_cast<std::uint32_t>(result) < wanted;
   if (fell_short && op.state != OpState::cancelling) {
     // Not our doing: the connection is gone, or the rest, submitted again, will say what is wrong.
@@ -484,10 +484,8 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
 }
 
 bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept {
-  if (cqe.res < 0 || !op.watch_hangup) {
-    const bool failed = cqe.res < 0;
-    return last(op, failed ? cqe.res : events_of(static_cast<unsigned>(cqe.res)).bits, out);
-  }
+  if (cqe.res < 0) return last(op, cqe.res, out);
+  if (!op.watch_hangup) return last(op, events_of(static_cast<unsigned>(cqe.res)).bits, out);
   if ((cqe.flags & IORING_CQE_F_MORE) == 0) continue_or_end(op);
   const Events events = events_of(static_cast<unsigned>(cqe.res) & kHangupMask);
   if (events.bits == 0) return false;

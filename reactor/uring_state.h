@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include <cerrno>
 #include <cstdint>
 
 #include "weir/reactor/backend.h"
@@ -46,6 +47,12 @@ struct FdState {
   bool ending = false;           // the receive is over once its readiness poll has ended
   std::int32_t final_result = 0;
 };
+
+// A result that says nothing of the connection: the request is to be made again. A send that was
+// woken often for nothing (a Unix socket whose reader takes little at a time) may end so.
+inline bool is_passing(std::int32_t result) noexcept {
+  return result == -EAGAIN || result == -EINTR;
+}
 
 inline Events events_of(unsigned mask) noexcept {
   Events events;

@@ -126,7 +126,9 @@ bool may_write(const Slot& slot, const Step& step, const End& end) {
   if ((other.options->text || (other.piped && end.options->text)) && end.sent + size > kTextMax) {
     return false;
   }
-  if (end.ended || (end.ending() && step.when != Moment::end)) return may_destroy(step, end);
+  if (end.ended || (end.ending() && step.when != Moment::end)) {
+    return !end.stuffed && may_destroy(step, end);
+  }
   // The reset that answers races with what the socket does next.
   if (other.lost()) return !in_handler && end.corks == 0 && !end.link->dropped;
   if (other.piped && !end.consuming() && end.waiting() + size > kKernelTakes) return false;

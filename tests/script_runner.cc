@@ -159,6 +159,7 @@ class Runner {
     if (end.has_end || end.closed) violate("'data' after 'end' or 'close'");
     if (end.received.empty()) end.track->note("data");
     end.received += bytes;
+    if (end.complete()) end.other->stuffed = false;
     fire(end, Moment::data);
   }
 
@@ -382,8 +383,7 @@ class Runner {
     if (result == Write::closed) return end.calls->note("closed");
     if (result != Write::ok) end.needs_drain = true;
     if (result != Write::refused) end.sent += size;
-    // Nothing, written to a full queue, is ok.
-    if (size != 0 && result == Write::ok && end.socket->writable_length() >= high_water(end)) {
+    if (result == Write::ok && end.socket->writable_length() >= high_water(end)) {
       violate("ok at the high-water mark");
     }
     if (result == Write::full && end.socket->writable_length() < high_water(end)) {
@@ -399,8 +399,12 @@ class Runner {
   void end(const Step& step, End& end) {
     if (step.size != 0) {
       const std::string_view bytes = next_bytes(end, step.size);
-      took(end, end.socket->end(bytes, step.callback ? on_ended(end) : net::WriteDone()),
-           bytes.size());
+      const Write result =
+          end.socket->end(bytes, step.callback ? on_ended(end) : net::WriteDone());
+      took(end, result, bytes.size());
+      // Nothing of it is taken, the end neither.
+      if (result == Write::refused && step.callback) --end.end_callbacks;
+      if (result == Write::refused) return;
     } else if (step.callback) {
       end.socket->end(on_ended(end));
     } else {
@@ -507,7 +511,6 @@ class Runner {
     if (end.closed) return end.callbacks.empty() && end.end_callbacks == 0;
     if (end.doomed || !end.connected || end.detaching || end.blinking) return false;
     if (end.consuming() && !end.link->cut && !end.complete()) return false;
-    if (end.consuming()) other.stuffed = false;
     // Half a character waits as bytes do.
     const bool told = end.consuming() || (end.waiting() == 0 && end.whole() && !end.link->cut);
     if ((other.gone || other.ending()) && told && !end.has_end) return false;
@@ -521,6 +524,9 @@ class Runner {
     bool all = timeouts_ >= timeouts_due_;
     bool open = false;
     for (Link& link : links_) {
+      for (End& end : link.ends) {
+        if (end.consuming()) end.other->stuffed = false;
+      }
       for (End& end : link.ends) all = settled(end) && all;
       open = open || !link.ends[1].closed;
     }
