@@ -114,6 +114,10 @@ void SimBackend::submit(Op& op) noexcept {
   op.slot = network_.random().chance(network_.faults().no_memory) ? kRefused : kInFlight;
   attempts_.push_back(op);
   if (op.kind == OpKind::resolve) return;
+  if (network_.find(machine_, op.fd) == nullptr) {
+    op.slot = kCancelled;
+    return violation("an operation was submitted on what is not open", op.fd);
+  }
   Socket& mine = socket(op.fd);
   mine.backend = this;
   ++mine.in_flight;
@@ -223,7 +227,9 @@ std::size_t SimBackend::poll(Instant until, std::span<Completion> batch) noexcep
     if (count != 0 || !attempts_.empty()) return count;
     if (standalone_ == nullptr) {
       wake_pending_ = false;
-      // A world's reactor waits only when it is being destroyed: what is late is hastened.
+      // A world's reactor waits only when it is being destroyed: what is late is hastened. Its
+      // run() and run_once() are not for users: see World.
+      WEIR_ASSERT(until <= now() + std::chrono::seconds(1));
       if (until <= now() || next_due() == kNever) return 0;
       for (PutOff& one : put_off_) one.due = now();
       for (PutOff& one : cancels_) one.due = now();
@@ -407,9 +413,8 @@ bool SimBackend::attempt_connect(ConnectOp& op, Socket& mine, Completion& out) n
 
 bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
   if (mine.unread() == 0) {
-    // Behind a FIN a reset does not show in a receive, as on Linux.
-    if (mine.error != 0 && !mine.fin_received) return last(op, -mine.take_error(), out);
-    if (mine.fin_received || mine.read_shut || mine.dead) return last(op, 0, out);
+    const std::int32_t result = network_.receive(mine, {});
+    if (result != -EAGAIN) return last(op, result, out);
     mine.reader = &op;
     return false;
   }

@@ -3,12 +3,12 @@
 namespace weir::inline v1::sim {
 namespace {
 
-double any_probability(Random& random, double highest) noexcept {
+// Each halving of the highest has the same share.
+double any_probability(Random& random, double highest, unsigned halvings) noexcept {
   if (random.once_in(2)) return 0;
-  // Small ones as often as large ones: each halving of the highest has the same share.
-  double probability = highest;
-  while (probability > 0.004 && !random.once_in(3)) probability /= 2;
-  return probability * (1 - static_cast<double>(random.below(512)) / 1024) - 0.0001;
+  const double probability =
+      highest / static_cast<double>(std::uint64_t{1} << random.below(halvings));
+  return probability * (static_cast<double>(random.between(512, 1023)) / 1024);
 }
 
 }  // namespace
@@ -18,11 +18,11 @@ Faults Faults::random(Random& random) noexcept {
   for (double* fault : {&faults.late, &faults.again, &faults.short_read, &faults.short_write,
                         &faults.ended, &faults.late_cancel, &faults.spurious, &faults.no_buffers,
                         &faults.no_descriptors, &faults.aborted}) {
-    *fault = any_probability(random, 0.25);
+    *fault = any_probability(random, 0.25, 7);
   }
   for (double* rude : {&faults.no_memory, &faults.no_lookup, &faults.reset, &faults.stall,
                        &faults.jump}) {
-    *rude = any_probability(random, 0.02);
+    *rude = any_probability(random, 0.02, 4);
   }
   return faults;
 }

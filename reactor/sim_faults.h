@@ -22,12 +22,12 @@ struct Faults {
   // It refuses.
   double no_buffers = 0;      // ENOBUFS: a receive finds no memory for up to dry_max
   double no_memory = 0;       // ENOMEM: a submitted operation
-  double no_descriptors = 0;  // EMFILE: accept, open, listen
+  double no_descriptors = 0;  // EMFILE: what makes a descriptor
   double aborted = 0;         // ECONNABORTED: a connection is gone before it is accepted
   double no_lookup = 0;       // EAI_AGAIN: a lookup
   // The network and the peers misbehave.
   double reset = 0;  // what is sent: breaks off at any byte; ECONNRESET for both
-  double stall = 0;  // what is sent: the peer's machine takes nothing more for up to stall_max
+  double stall = 0;  // what is sent: arrives, like all behind it, after up to stall_max
   double jump = 0;   // a turn: the host stands still for up to jump_max, or its time of day is set
 
   Duration late_max = std::chrono::milliseconds(3);
@@ -37,7 +37,7 @@ struct Faults {
 
   // Swarm testing (Groce and others, 2012): each fault is absent half of the time; else its
   // probability is anything between 1/1000 and 1/4, small ones as often as large ones. That of the
-  // rude ones, which end connections or hold them up (no_memory, no_lookup, reset, stall, jump),
+  // rude ones, which end or hold up what stands (no_memory, no_lookup, reset, stall, jump),
   // stays below 1/50.
   static Faults random(Random& random) noexcept;
 };

@@ -127,11 +127,12 @@ void Network::close(Socket& socket) noexcept {
   }
   // TCP sends no reset behind the FINs of both sides, whatever is unread; Unix sockets know nothing
   // of SO_LINGER.
-  const bool tcp = !socket.local.is_unix() && !socket.remote.is_unix();
+  const bool tcp = !socket.is_unix();
   const bool over = tcp && socket.write_shut && socket.fin_received;
   const bool asked = socket.aborted || (tcp && socket.reset_on_close);
   if (socket.connected && !over && (asked || socket.unread() > 0)) {
     socket.connected = false;
+    lose_tail(socket);
     tell(socket, {.kind = Packet::Kind::reset});
   } else if (socket.connected && !socket.write_shut) {
     tell(socket, {.kind = Packet::Kind::fin});
@@ -140,6 +141,15 @@ void Network::close(Socket& socket) noexcept {
   socket.read_at = 0;
   --socket.scheduled;
   free_if_done(socket);
+}
+
+// A reset takes with it what was sent and has not arrived: any part of it.
+void Network::lose_tail(Socket& from) noexcept {
+  if (from.peer == nullptr) return;
+  std::deque<Packet>& incoming = from.peer->incoming;
+  while (!incoming.empty() && incoming.back().kind == Packet::Kind::data && random_.once_in(2)) {
+    incoming.pop_back();
+  }
 }
 
 void Network::close_listener(Socket& socket) noexcept {
@@ -399,6 +409,7 @@ void Network::set_link(std::uint32_t a, std::uint32_t b, const Link& link) {
 }
 
 void Network::partition(std::uint32_t a, std::uint32_t b, bool apart) noexcept {
+  if (a == b) return;  // who reaches itself does so without a network
   for (Way* one : {&way(a, b), &way(b, a)}) {
     if (apart && !one->cut) one->cut_since = now_;
     one->cut = apart;
@@ -434,10 +445,11 @@ Instant Network::arrival_time(std::uint32_t from, std::uint32_t to, std::size_t 
 
 // ---- Time ----
 
+bool Network::comes_later(const Event& a, const Event& b) noexcept {
+  return a.at != b.at ? a.at > b.at : a.number > b.number;
+}
+
 void Network::schedule(Instant at, EventKind kind, Socket* socket, std::uint32_t detail) {
-  const auto comes_later = [](const Event& a, const Event& b) {
-    return a.at != b.at ? a.at > b.at : a.number > b.number;
-  };
   if (socket != nullptr) ++socket->scheduled;
   events_.push_back({at, next_number_++, kind, detail, socket});
   std::push_heap(events_.begin(), events_.end(), comes_later);
@@ -456,9 +468,6 @@ void Network::call_at(Instant at, Function<void()> task) {
 }
 
 void Network::advance(Instant to) {
-  const auto comes_later = [](const Event& a, const Event& b) {
-    return a.at != b.at ? a.at > b.at : a.number > b.number;
-  };
   now_ = std::max(now_, to);
   while (!events_.empty() && events_.front().at <= now_) {
     std::pop_heap(events_.begin(), events_.end(), comes_later);

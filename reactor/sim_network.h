@@ -143,6 +143,7 @@ class Network {
     bool instant = true;  // nothing in the link takes time or goes wrong
   };
 
+  static bool comes_later(const Event& a, const Event& b) noexcept;
   void schedule(Instant at, EventKind kind, Socket* socket, std::uint32_t detail = 0);
   void happen(const Event& event);
   // To machine `to`, as an address; -1: nobody's.
@@ -179,6 +180,7 @@ class Network {
   void probe(Socket& socket, bool keep_alive) noexcept;
   void give_up(Socket& to, std::uint32_t time) noexcept;
   void fail(Socket& socket, int error) noexcept;
+  void lose_tail(Socket& from) noexcept;
   void close_listener(Socket& socket) noexcept;
   void drop_passed(Socket& socket) noexcept;
   void arrive_datagram(std::uint32_t from, std::uint32_t to, const Address& at, Datagram datagram);

@@ -115,6 +115,7 @@ struct Socket : ListNode {
   bool patience_lost = false;              // an event gives up if it is still held up then
   std::uint32_t times_held_up = 0;         // which of them is about this time
 
+  bool is_unix() const noexcept { return local.is_unix() || remote.is_unix(); }
   bool connecting() const noexcept { return connect_started && connect_result == kPending; }
   std::size_t unread() const noexcept { return received.size() - read_at; }
   Events hangup() const noexcept {

@@ -149,6 +149,8 @@ std::int32_t Network::send(Socket& from, std::span<const iovec> pieces,
                            std::size_t most) noexcept {
   if (from.write_shut || from.dead) return -EPIPE;
   if (from.error != 0) return -from.take_error();
+  const bool gone = from.peer == nullptr || from.peer->closed || from.peer->read_shut;
+  if (from.is_unix() && gone) return -EPIPE;
   std::size_t wanted = 0;
   for (const iovec& piece : pieces) wanted += piece.iov_len;
   if (!from.connected) {
@@ -163,7 +165,8 @@ std::int32_t Network::send(Socket& from, std::span<const iovec> pieces,
   if (!machine(from.machine).up) return taken;
   from.unacknowledged += size;
   if (by_chance(options_.faults.stall, from)) {
-    from.peer->stalled_until = now_ + random_.up_to(options_.faults.stall_max);
+    const Instant until = now_ + random_.up_to(options_.faults.stall_max);
+    from.peer->stalled_until = std::max(from.peer->stalled_until, until);
     note(from, "stall", 0);
   }
   const bool breaks = by_chance(options_.faults.reset, from);
@@ -179,8 +182,7 @@ std::int32_t Network::send(Socket& from, std::span<const iovec> pieces,
 
 // Faults of the network, which Unix sockets do not know.
 bool Network::by_chance(double probability, const Socket& from) noexcept {
-  return probability > 0 && !from.local.is_unix() && !from.remote.is_unix() &&
-         random_.chance(probability);
+  return probability > 0 && !from.is_unix() && random_.chance(probability);
 }
 
 // True when nothing is between the two machines that takes time, and nothing waits in the queue
@@ -273,7 +275,7 @@ void Network::arrive(Socket& to, Packet& packet) noexcept {
       if (to.closed || !to.connected) return;
       to.fin_received = true;
       return SimBackend::touch(to);
-    case Packet::Kind::reset: return fail(to, ECONNRESET);
+    case Packet::Kind::reset: return fail(to, to.fin_received ? EPIPE : ECONNRESET);
     case Packet::Kind::window:
       to.unacknowledged -= std::min(to.unacknowledged, packet.size);
       return to.closed ? void() : SimBackend::touch_writer(to);
@@ -342,6 +344,7 @@ void Network::release_held_up() noexcept {
     }
     to->held_up = false;
     ++to->times_held_up;
+    if (to->incoming.empty()) continue;
     const Instant at = arrival_time(to->peer_machine, to->machine, 0);
     to->incoming.front().arrival = to->last_arrival = std::max(at, to->last_arrival);
     schedule(to->last_arrival, EventKind::arrival, to);
@@ -403,8 +406,12 @@ void Network::probe(Socket& socket, bool keep_alive) noexcept {
 // ---- Receiving, and ends ----
 
 std::int32_t Network::receive(Socket& socket, std::span<char> room) noexcept {
-  if (socket.unread() == 0 && socket.error != 0) return -socket.take_error();
-  if (socket.unread() == 0) return socket.fin_received || socket.dead ? 0 : -EAGAIN;
+  if (socket.unread() == 0) {
+    // Behind a FIN a reset does not show in a receive of TCP.
+    const bool shows = socket.error != 0 && (!socket.fin_received || socket.is_unix());
+    if (shows) return -socket.take_error();
+    return socket.fin_received || socket.read_shut || socket.dead ? 0 : -EAGAIN;
+  }
   const std::size_t size = std::min(room.size(), socket.unread());
   std::memcpy(room.data(), socket.received.data() + socket.read_at, size);
   socket.read_at += size;
@@ -434,7 +441,10 @@ void Network::shutdown(Socket& socket, Direction direction) noexcept {
 void Network::pass(Socket& from, int fd, std::uint64_t position) {
   Socket* receiver = from.peer;
   Socket* given = find(from.machine, fd);
-  if (receiver == nullptr || given == nullptr) return;
+  if (receiver == nullptr || given == nullptr || receiver->machine != from.machine) return;
+  if (given->in_flight != 0) {
+    return violation("a descriptor was passed with operations in flight on it");
+  }
   std::unique_ptr<Socket>& slot = machine(from.machine).sockets[static_cast<std::size_t>(fd)];
   std::unique_ptr<Socket> moved = std::exchange(slot, std::make_unique<Socket>());
   slot->fd = fd;

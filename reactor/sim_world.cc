@@ -58,6 +58,7 @@ void Host::start(Main main) {
 void Host::crash() {
   Network& network = *world_.network_;
   if (!up()) return;
+  WEIR_ASSERT(!in_turn_);  // a handler's own reactor cannot go
   network.trace().note(network.now(), name_ + " goes down");
   network.cut_off(machine_);
   program_.reset();
@@ -91,8 +92,8 @@ World::World(WorldOptions options)
       network_(std::make_unique<Network>(options_)) {}
 
 World::~World() {
-  // In the order of their making: each ends while the network is still there.
-  for (auto& host : hosts_) host.reset();
+  // In the order of their making; a program's last acts may ask for any host.
+  for (const auto& host : hosts_) host->crash();
 }
 
 Host& World::add_host(std::string name) {
@@ -128,8 +129,10 @@ bool World::turn(Host& host) {
   for (std::size_t i = 0; i < host.reactors_.size(); ++i) {
     if (!host.backends_[i]->ready()) continue;
     any = true;
+    host.in_turn_ = true;
     host.reactors_[i]->run_once(Duration::zero());
     host.reactors_[i]->prepare();
+    host.in_turn_ = false;
   }
   Random& random = network_->random();
   const Faults& faults = options_.faults;

@@ -114,6 +114,7 @@ class Host {
   std::vector<std::unique_ptr<Reactor>> reactors_;
   std::vector<SimBackend*> backends_;
   Instant frozen_until_ = Instant::min();
+  bool in_turn_ = false;
 };
 
 // Owner: whoever makes it; it outlives what stands on its reactors, but programs.
