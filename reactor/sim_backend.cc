@@ -20,9 +20,9 @@ constexpr std::size_t kNoLimit = SIZE_MAX;
 
 // Op::slot of an operation that is in flight.
 constexpr std::uint32_t kInFlight = 0;
-constexpr std::uint32_t kPutOff = 1;     // once already: the next attempt is a real one
-constexpr std::uint32_t kRefused = 2;    // ends with ENOMEM
-constexpr std::uint32_t kCancelled = 3;  // ends with ECANCELED
+constexpr std::uint32_t kPutOffMax = 16;   // up to here: so often in a row; then for real
+constexpr std::uint32_t kRefused = 100;    // ends with ENOMEM
+constexpr std::uint32_t kCancelled = 101;  // ends with ECANCELED
 
 // A number that changes when the bytes do.
 std::uint64_t digest(std::span<const iovec> pieces) noexcept {
@@ -119,6 +119,9 @@ void SimBackend::submit(Op& op) noexcept {
     return violation("an operation was submitted on what is not open", op.fd);
   }
   Socket& mine = socket(op.fd);
+  if (mine.in_flight != 0 && mine.backend != this) {
+    violation("two reactors have operations in flight", op.fd);
+  }
   mine.backend = this;
   ++mine.in_flight;
   if (op.kind == OpKind::poll) mine.hangup_told = {};
@@ -166,7 +169,7 @@ void SimBackend::unpark(Op& op) noexcept {
 }
 
 void SimBackend::put_off(Op& op, Duration longest) noexcept {
-  op.slot = kPutOff;
+  op.slot = std::min(op.slot + 1, kPutOffMax);
   put_off_.push_back({now() + network_.random().up_to(longest), &op});
 }
 
@@ -305,10 +308,12 @@ void SimBackend::collect_late(std::span<Completion> batch, std::size_t& count) n
 // The result goes to the program now; an operation without more is its owner's again.
 void SimBackend::hand_over(Completion& completion) noexcept {
   Op& op = *completion.op;
+  WEIR_ASSERT(op.slot != Op::kNoSlot);  // nothing comes behind the last result
   const Faults& faults = network_.faults();
   network_.trace().note(now(), machine_, network_.machine(machine_).name, op.fd,
                         trace_name(op.kind), completion.result);
   if (completion.more) {
+    if (op.slot != kCancelled) op.slot = kInFlight;
     const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
     if (!repeats || !network_.random().chance(faults.ended)) return attempts_.push_back(op);
     ++counters_.multishot_rearms;
@@ -355,11 +360,10 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
   Socket& mine = socket(op.fd);
   if (mine.starved == &op) mine.starved = nullptr;
   if (op.slot == kRefused) return last(op, -ENOMEM, out);
-  if (op.slot == kInFlight && network_.random().chance(network_.faults().again)) {
+  if (op.slot < kPutOffMax && network_.random().chance(network_.faults().again)) {
     put_off(op, network_.faults().late_max);
     return false;
   }
-  op.slot = kInFlight;
   switch (op.kind) {
     case OpKind::accept: return attempt_accept(op, mine, out);
     case OpKind::connect: return attempt_connect(static_cast<ConnectOp&>(op), mine, out);
@@ -420,7 +424,7 @@ bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
   }
   const Faults& faults = network_.faults();
   sim::Random& random = network_.random();
-  if (random.chance(faults.no_buffers)) {
+  if (op.slot < kPutOffMax && random.chance(faults.no_buffers)) {
     ++counters_.ring_dry;
     put_off(op, faults.dry_max);
     return false;
@@ -550,6 +554,7 @@ int SimBackend::set(int fd, SocketOption option, int value) noexcept {
   if (option == SocketOption::keep_alive_seconds) {
     mine.keep_alive_idle = std::chrono::seconds(value);
   }
+  network_.suspect(mine);
   return 0;
 }
 

@@ -13,7 +13,8 @@ struct Faults {
   double late = 0;         // a result: after up to late_max, behind results that are younger. The
                            // memory of a send is held meanwhile, though its bytes are on their way,
                            // as by the late notice of a zero-copy send
-  double again = 0;        // an operation that could go on: EAGAIN; tried again within late_max
+  double again = 0;        // an operation that could go on: EAGAIN; tried again within late_max,
+                           // up to 16 times in a row
   double short_read = 0;   // a receive: fewer bytes than have arrived
   double short_write = 0;  // a send: fewer bytes than there is room for
   double ended = 0;        // a repeating operation: ended, and armed again after up to late_max

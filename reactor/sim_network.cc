@@ -187,7 +187,7 @@ void Network::free_if_done(Socket& socket) noexcept {
 void Network::cut_off(std::uint32_t number) noexcept {
   machine(number).up = false;
   machine(number).down_since = now_;
-  suspect();
+  suspect_all();
 }
 
 void Network::take_down(std::uint32_t number) noexcept {
@@ -230,13 +230,15 @@ Address Network::address_towards(std::uint32_t number, const Address& peer) cons
   return ipv6 ? *Address::parse_ip("::1", 0) : Address::loopback_ipv4(0);
 }
 
-// Round and round, past the ports that somebody listens on.
+// Round and round, past the ports that somebody listens on; when there is no other, one of these.
 std::uint16_t Network::free_port(Machine& machine) const noexcept {
-  for (;;) {
+  for (std::size_t tried = 0;; ++tried) {
     const std::uint16_t port = machine.next_port++;
     if (machine.next_port == 0) machine.next_port = Machine::kFirstFreePort;
     const auto listens = [port](const Socket* socket) { return socket->local.port() == port; };
-    if (std::none_of(machine.listeners.begin(), machine.listeners.end(), listens)) return port;
+    const bool free =
+        std::none_of(machine.listeners.begin(), machine.listeners.end(), listens);
+    if (free || tried == UINT16_MAX) return port;
   }
 }
 
@@ -414,7 +416,7 @@ void Network::partition(std::uint32_t a, std::uint32_t b, bool apart) noexcept {
     if (apart && !one->cut) one->cut_since = now_;
     one->cut = apart;
   }
-  return apart ? suspect() : release_held_up();
+  return apart ? suspect_all() : release_held_up();
 }
 
 void Network::heal_all() noexcept {

@@ -84,6 +84,8 @@ class Network {
   // A socket that travels with the byte at `position` of what `from` sends.
   void pass(Socket& from, int fd, std::uint64_t position);
   void shutdown(Socket& socket, Direction direction) noexcept;
+  // If its peer cannot be reached now, it may find out by probes.
+  void suspect(Socket& socket) noexcept;
   bool writable(const Socket& socket) const noexcept {
     return !socket.connected || socket.unacknowledged < options_.window_bytes;
   }
@@ -175,7 +177,7 @@ class Network {
   void hold_up(Socket& to) noexcept;
   void lose_patience(Socket& to, Instant at) noexcept;
   void release_held_up() noexcept;
-  void suspect() noexcept;
+  void suspect_all() noexcept;
   Duration probe_patience(const Socket& socket, bool keep_alive) const noexcept;
   void probe(Socket& socket, bool keep_alive) noexcept;
   void give_up(Socket& to, std::uint32_t time) noexcept;

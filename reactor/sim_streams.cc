@@ -363,21 +363,23 @@ void Network::give_up(Socket& to, std::uint32_t time) noexcept {
 
 // ---- Probes ----
 
-// Some machine cannot be reached any more. Who sends nothing to it may still find out: by probes of
-// keep-alive, and of a window that is full. Both matter only now, so only now are they events.
-void Network::suspect() noexcept {
+// Some machine cannot be reached any more.
+void Network::suspect_all() noexcept {
   for (const auto& machine : machines_) {
     for (const auto& socket : machine->sockets) {
-      if (socket == nullptr || !socket->connected ||
-          passable(socket->machine, socket->peer_machine)) {
-        continue;
-      }
-      for (const bool keep_alive : {false, true}) {
-        const Duration patience = probe_patience(*socket, keep_alive);
-        if (patience == Duration::max()) continue;
-        schedule(now_ + patience, EventKind::probe, socket.get(), keep_alive ? 1 : 0);
-      }
+      if (socket != nullptr) suspect(*socket);
     }
+  }
+}
+
+// Who sends nothing to a machine that cannot be reached may still find out: by probes of
+// keep-alive, and of a window that is full. Both matter only now, so only now are they events.
+void Network::suspect(Socket& socket) noexcept {
+  if (!socket.connected || passable(socket.machine, socket.peer_machine)) return;
+  for (const bool keep_alive : {false, true}) {
+    const Duration patience = probe_patience(socket, keep_alive);
+    if (patience == Duration::max()) continue;
+    schedule(now_ + patience, EventKind::probe, &socket, keep_alive ? 1 : 0);
   }
 }
 

@@ -67,22 +67,8 @@ sim::WorldOptions Swarm::world_options() {
   sim::Random random(run_.seed() + 0x4774);
   if (!random.once_in(3)) options.window_bytes = std::size_t{1} << random.between(11, 18);
   if (random.once_in(6)) options.receive_memory_max = limits::kReceiveMemoryMin;
-  options.on_violation = [this](std::string_view what) {
-    run_.fail("world", "violation: " + std::string(what));
-  };
-  if (run_.options().on_trace) {
-    options.on_trace = [this](std::string_view line) { run_.options().on_trace(line); };
-  }
+  run_.listen_to(options);
   return options;
-}
-
-sim::Link random_link(sim::Random& random) {
-  sim::Link link;
-  if (random.once_in(2)) link.latency = Duration(1us) * any_of(random, 200'000);
-  if (random.once_in(3)) link.jitter = Duration(1us) * any_of(random, 50'000);
-  if (random.once_in(4)) link.bytes_per_second = 20'000 + any_of(random, 10'000'000);
-  if (random.once_in(4)) link.loss = 0.001 * static_cast<double>(random.between(1, 100));
-  return link;
 }
 
 void Swarm::plan() {
@@ -160,7 +146,7 @@ void Swarm::plan_trouble() {
     run_.broken_network = true;
     const auto victim = static_cast<unsigned>(random().between(1, clients_.size()));
     const Duration at = random().up_to(most);
-    const Duration lasts = milliseconds(any_of(random(), 60'000));
+    const Duration lasts = milliseconds(any_size(random(), 60'000));
     world_->after(at, [this, victim] {
       if (run_.finishing) return;
       run_.count("partition");
@@ -176,7 +162,7 @@ void Swarm::plan_trouble() {
   if (random().once_in(6)) {
     const auto victim = static_cast<unsigned>(random().below(clients_.size() + 1));
     const Duration at = random().up_to(most);
-    const Duration time = milliseconds(any_of(random(), 20'000));
+    const Duration time = milliseconds(any_size(random(), 20'000));
     world_->after(at, [this, victim, time] {
       run_.count("freeze");
       host(victim).freeze(time);

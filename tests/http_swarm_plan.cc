@@ -47,12 +47,6 @@ bool is_noise(std::uint64_t key, std::uint64_t at, std::string_view bytes) {
   return true;
 }
 
-std::uint64_t any_of(sim::Random& random, std::uint64_t highest) {
-  const auto bits = static_cast<std::uint64_t>(std::bit_width(highest));
-  const std::uint64_t width = random.between(1, bits);
-  return std::clamp<std::uint64_t>(random.below(std::uint64_t{1} << width), 1, highest);
-}
-
 std::string hex(std::uint64_t value) {
   char digits[20] = {};
   return {digits, std::to_chars(digits, digits + 20, value, 16).ptr};
@@ -82,8 +76,8 @@ void choose_reading(sim::Random& random, Answer& answer) {
     case 0: answer.reads = Reads::nothing; break;
     case 1:
       answer.reads = Reads::part;
-      answer.stops_at = any_of(random, 30'000);
-      if (random.once_in(2)) answer.stops_for = milliseconds(any_of(random, 4000));
+      answer.stops_at = any_size(random, 30'000);
+      if (random.once_in(2)) answer.stops_for = milliseconds(any_size(random, 4000));
       break;
     case 2: answer.reads = Reads::drops; break;
     case 3:
@@ -106,7 +100,7 @@ void choose_head(sim::Random& random, Answer& answer) {
   if (answer.framed == Framed::until_close && !random.once_in(3)) answer.framed = Framed::chunked;
   answer.says_close = random.once_in(25);
   if (random.once_in(10)) answer.interims = static_cast<unsigned>(random.between(1, 3));
-  if (random.once_in(12)) answer.corked = milliseconds(any_of(random, 200));
+  if (random.once_in(12)) answer.corked = milliseconds(any_size(random, 200));
 }
 
 void choose_trouble(sim::Random& random, Answer& answer) {
@@ -131,10 +125,10 @@ Answer answer_of(std::uint64_t script) {
   sim::Random random(script);
   Answer answer;
   answer.watched = !random.once_in(5);
-  answer.size = random.once_in(5) ? 0 : any_of(random, 3000);
-  if (random.once_in(8)) answer.size = any_of(random, 60'000);
-  if (random.once_in(100)) answer.size = any_of(random, 400'000);
-  answer.piece_max = static_cast<std::size_t>(any_of(random, answer.size + 1));
+  answer.size = random.once_in(5) ? 0 : any_size(random, 3000);
+  if (random.once_in(8)) answer.size = any_size(random, 60'000);
+  if (random.once_in(100)) answer.size = any_size(random, 400'000);
+  answer.piece_max = static_cast<std::size_t>(any_size(random, answer.size + 1));
   answer.piece_max = std::max<std::size_t>(answer.piece_max, answer.size / 30 + 1);
   choose_head(random, answer);
   if (!answer.watched) {
@@ -144,9 +138,9 @@ Answer answer_of(std::uint64_t script) {
     return answer;
   }
   choose_reading(random, answer);
-  if (random.once_in(3)) answer.delay = milliseconds(any_of(random, 2000));
-  if (random.once_in(12)) answer.delay = milliseconds(any_of(random, 15'000));
-  if (random.once_in(5)) answer.gap = milliseconds(any_of(random, 100));
+  if (random.once_in(3)) answer.delay = milliseconds(any_size(random, 2000));
+  if (random.once_in(12)) answer.delay = milliseconds(any_size(random, 15'000));
+  if (random.once_in(5)) answer.gap = milliseconds(any_size(random, 100));
   answer.respects_full = !random.once_in(5);
   answer.callbacks = random.once_in(3);
   answer.end_takes_last = random.once_in(2);
@@ -239,14 +233,14 @@ ServerPlan random_server(sim::Random& random) {
   if (random.once_in(4)) {
     options.requests_per_socket_max = static_cast<std::uint32_t>(random.between(1, 12));
   }
-  if (random.once_in(5)) options.body_bytes_max = any_of(random, 20'000);
+  if (random.once_in(5)) options.body_bytes_max = any_size(random, 20'000);
   if (random.once_in(4)) options.parser.head_bytes_max = 2048;
   options.send_date = !random.once_in(4);
   if (random.once_in(2)) {
     net::QueueLimits& queue = options.net.socket.queue;
-    queue.high_water = any_of(random, 40'000);
+    queue.high_water = any_size(random, 40'000);
     queue.low_water = random.once_in(2) ? 0 : random.below(queue.high_water);
-    queue.bytes_max = queue.high_water + any_of(random, 100'000);
+    queue.bytes_max = queue.high_water + any_size(random, 100'000);
   }
   options.net.socket.no_delay = random.once_in(2);
   plan.checks_continue = random.once_in(2);

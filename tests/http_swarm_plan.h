@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/swarm.h"
 #include "weir/http/field.h"
 #include "weir/http/server_options.h"
 #include "weir/reactor/sim_random.h"
@@ -18,8 +19,6 @@ namespace weir::test::http_swarm {
 std::string_view noise(std::uint64_t key, std::uint64_t at, std::size_t size);
 inline constexpr std::size_t kNoiseBytes = std::size_t{1} << 20;
 bool is_noise(std::uint64_t key, std::uint64_t at, std::string_view bytes);
-// Of [1, highest], small ones as often as large ones.
-std::uint64_t any_of(sim::Random& random, std::uint64_t highest);
 
 enum class Reads : std::uint8_t { nothing, everything, part, drops, collects, echoes };
 enum class Framed : std::uint8_t { automatic, length, chunked, trailer, until_close, head_first };

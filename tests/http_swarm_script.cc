@@ -86,8 +86,17 @@ class Writer {
     return item;
   }
 
+  // `first`, and then what names the item with `between`.
+  std::string named(const Item& item, char first, char between) const {
+    std::string name(1, first);
+    name += hex(line_);
+    (name += between) += hex(item.number);
+    (name += between) += hex(item.script);
+    return name;
+  }
+
   std::string target_of(const Item& item) {
-    std::string target = "/" + hex(line_) + "/" + hex(item.number) + "/" + hex(item.script);
+    std::string target = named(item, '/', '/');
     if (random_.once_in(10)) target += "?a=b&c";
     if (random_.once_in(20)) target = "http://swarm:80" + target;
     return target;
@@ -123,7 +132,7 @@ class Writer {
     }
     if (random_.once_in(3)) fields.emplace_back("X-Empty", "");
     if (random_.once_in(4)) fields.emplace_back("Cookie", "a=1; b=\"2\"");
-    if (random_.once_in(8)) fields.emplace_back("X-Pad", std::string(any_of(random_, 900), 'p'));
+    if (random_.once_in(8)) fields.emplace_back("X-Pad", std::string(any_size(random_, 900), 'p'));
     return fields;
   }
 
@@ -157,9 +166,9 @@ class Writer {
   }
 
   void add_body(Item& item, Pairs& fields) {
-    std::uint64_t size = random_.once_in(8) ? 0 : any_of(random_, 2000);
-    if (random_.once_in(8)) size = any_of(random_, 60'000);
-    if (random_.once_in(300)) size = any_of(random_, 2'500'000);
+    std::uint64_t size = random_.once_in(8) ? 0 : any_size(random_, 2000);
+    if (random_.once_in(8)) size = any_size(random_, 60'000);
+    if (random_.once_in(300)) size = any_size(random_, 2'500'000);
     item.chunked = !item.one_zero && random_.once_in(2);
     if (item.chunked) {
       fields.emplace_back("Transfer-Encoding", "chunked");
@@ -190,7 +199,7 @@ class Writer {
   }
 
   void put_chunks(Item& item) {
-    const std::uint64_t most = item.body_size / 40 + any_of(random_, item.body_size + 1);
+    const std::uint64_t most = item.body_size / 40 + any_size(random_, item.body_size + 1);
     for (std::uint64_t at = 0; at < item.body_size;) {
       const std::uint64_t piece = std::min(item.body_size - at, random_.between(1, most));
       if (random_.once_in(10)) text() += "0";
@@ -256,14 +265,13 @@ class Writer {
     item.connects = connects;
     item.upgrades = !connects;
     if (connects) {
-      const std::string target =
-          "x" + hex(line_) + "." + hex(item.number) + "." + hex(item.script) + ":1";
+      const std::string target = named(item, 'x', '.') + ":1";
       put_head(item, "CONNECT", target, {{"Host", target}});
     } else {
       put_head(item, "GET", target_of(item),
                {{"Host", "a"}, {"Connection", "x, Upgrade"}, {"Upgrade", "swarm/1"}});
     }
-    script_.tunnel_size = any_of(random_, 20'000);
+    script_.tunnel_size = any_size(random_, 20'000);
     for (std::uint64_t at = 0; at < script_.tunnel_size;) {
       const std::uint64_t piece = std::min<std::uint64_t>(script_.tunnel_size - at, 65536);
       text() += noise(tunnel_key(line_, true), at, static_cast<std::size_t>(piece));
@@ -295,19 +303,19 @@ class Writer {
 
   void plan() {
     LinePlan& plan = script_.plan;
-    plan.depth = random_.once_in(3) ? 1 : static_cast<unsigned>(any_of(random_, 50));
-    plan.write_max = static_cast<std::size_t>(any_of(random_, random_.once_in(2) ? 200 : 20'000));
+    plan.depth = random_.once_in(3) ? 1 : static_cast<unsigned>(any_size(random_, 50));
+    plan.write_max = static_cast<std::size_t>(any_size(random_, random_.once_in(2) ? 200 : 20'000));
     plan.write_max = std::max(plan.write_max, text().size() / 150 + 1);
-    if (random_.once_in(3)) plan.gap = milliseconds(any_of(random_, 300));
-    if (random_.once_in(3)) plan.think = milliseconds(any_of(random_, 7000));
+    if (random_.once_in(3)) plan.gap = milliseconds(any_size(random_, 300));
+    if (random_.once_in(3)) plan.think = milliseconds(any_size(random_, 7000));
     if (random_.once_in(4)) {
       plan.pauses_once_in = static_cast<unsigned>(random_.between(1, 10));
-      plan.pause_max = milliseconds(any_of(random_, 3000));
+      plan.pause_max = milliseconds(any_size(random_, 3000));
     }
     plan.obeys_close = random_.once_in(2);
-    if (!random_.once_in(4)) plan.patience = milliseconds(any_of(random_, 2000));
-    if (random_.once_in(8)) plan.breaks_at = any_of(random_, 10'000);
-    if (random_.once_in(10)) plan.breaks_after = milliseconds(any_of(random_, 20'000));
+    if (!random_.once_in(4)) plan.patience = milliseconds(any_size(random_, 2000));
+    if (random_.once_in(8)) plan.breaks_at = any_size(random_, 10'000);
+    if (random_.once_in(10)) plan.breaks_after = milliseconds(any_size(random_, 20'000));
     plan.resets = random_.once_in(2);
     plan.ends_early = is_cut_ || random_.once_in(4);
     plan.waits_for_end = random_.once_in(2);

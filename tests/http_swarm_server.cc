@@ -89,7 +89,7 @@ Tunnel::Tunnel(Run& run, Line& line, std::size_t index, http::Upgrade& upgrade)
   const bool connects = line.item(index).connects;
   socket.write(std::string("HTTP/1.1 ") + (connects ? "200 OK" : "101 Swarm") + "\r\nX-Id: " +
                number + "\r\nX-Tunnel: 1\r\n\r\n");
-  const std::uint64_t size = any_of(run.random(), 20'000);
+  const std::uint64_t size = any_size(run.random(), 20'000);
   const net::Write result =
       socket.write(noise(tunnel_key(line.id, false), 0, static_cast<std::size_t>(size)));
   told_.written = result == net::Write::refused ? 0 : size;

@@ -64,22 +64,8 @@ sim::WorldOptions Swarm::world_options() {
     options.receive_memory_max = limits::kReceiveChunkBytes * chunks;
   }
   run_.memory_max = options.receive_memory_max;
-  options.on_violation = [this](std::string_view what) {
-    run_.fail("world", "violation: " + std::string(what));
-  };
-  if (run_.options().on_trace) {
-    options.on_trace = [this](std::string_view line) { run_.options().on_trace(line); };
-  }
+  run_.listen_to(options);
   return options;
-}
-
-sim::Link random_link(sim::Random& random) {
-  sim::Link link;
-  if (random.once_in(2)) link.latency = Duration(1us) * any_size(random, 200'000);
-  if (random.once_in(3)) link.jitter = Duration(1us) * any_size(random, 50'000);
-  if (random.once_in(4)) link.bytes_per_second = 10'000 + any_size(random, 10'000'000);
-  if (random.once_in(4)) link.loss = 0.001 * static_cast<double>(random.between(1, 100));
-  return link;
 }
 
 void Swarm::plan_server(HostPlan& host, unsigned number) {
@@ -98,6 +84,7 @@ void Swarm::plan_server(HostPlan& host, unsigned number) {
   if (random.once_in(3)) {
     server.event = static_cast<unsigned>(random.between(1, 6));
     server.event_at = random.up_to(working_time_);
+    if (random.once_in(3)) server.event_at_accept = static_cast<unsigned>(random.between(1, 3));
   }
   host.servers.push_back(std::move(server));
 }
@@ -159,6 +146,8 @@ void Swarm::plan() {
     const bool unix = servers[client.target_server].where == Where::unix_path;
     if (unix) client.host = client.target_host;
     client.at = random.up_to(random.once_in(2) ? Duration(50ms) : working_time_ / 2);
+    // Some come together.
+    if (!scene_.clients.empty() && random.once_in(4)) client.at = scene_.clients.back().at;
     if (random.once_in(3)) client.reconnects = static_cast<unsigned>(random.between(1, 3));
     scene_.clients.push_back(client);
   }

@@ -41,12 +41,6 @@ const char* act_name(Act act) noexcept {
 
 // ---- Plans ----
 
-std::uint64_t any_size(sim::Random& random, std::uint64_t highest) {
-  const auto bits = static_cast<std::uint64_t>(std::bit_width(highest));
-  const std::uint64_t width = random.between(1, bits);
-  return std::clamp<std::uint64_t>(random.below(std::uint64_t{1} << width), 1, highest);
-}
-
 Plan random_plan(sim::Random& random, bool accepted, bool greedy) {
   Plan plan;
   const std::uint64_t kind = random.below(16);

@@ -62,8 +62,6 @@ struct Plan {
 // `greedy`: megabytes, and much of it is kept for a while.
 Plan random_plan(sim::Random& random, bool accepted, bool greedy);
 net::SocketOptions random_socket_options(sim::Random& random);
-// Of [1, highest], small ones as often as large ones.
-std::uint64_t any_size(sim::Random& random, std::uint64_t highest);
 
 // Bytes [at, at + size) of the stream of connection `id`, which begins with the id. size <= 1 MiB.
 std::string stream_of(std::uint32_t id, std::uint64_t at, std::size_t size);

@@ -45,7 +45,7 @@ Node::Node(Scene& scene, unsigned number, Reactor& reactor)
     listening->number = static_cast<unsigned>(servers_.size() - 1);
     make_server(*listening);
     listen(*listening);
-    if (server.event == 0) continue;
+    if (server.event == 0 || server.event_at_accept != 0) continue;
     listening->timer = reactor_.after(server.event_at, [this, at = listening.get()] {
       disturb(*at);
     });
@@ -130,6 +130,10 @@ void Node::accept(Listening& listening, net::Socket& socket) {
   end.accepted();
   if (listening.plan->relays && end.socket() != nullptr) {
     relay(end, listening.plan->relay_host);
+  }
+  // More connections may be on their way to us in the same batch of results.
+  if (++listening.accepted == listening.plan->event_at_accept && listening.plan->event != 0) {
+    disturb(listening);
   }
 }
 

@@ -21,6 +21,7 @@ struct ServerPlan {
   // What happens to it, and when.
   unsigned event = 0;
   Duration event_at = Duration::zero();
+  unsigned event_at_accept = 0;  // or in its 'connection' of this number; 0: not there
 };
 
 struct ClientPlan {
@@ -79,6 +80,7 @@ class Node final : public sim::Program, public Place {
     const ServerPlan* plan = nullptr;
     std::unique_ptr<net::Server> server = {};
     unsigned number = 0;
+    unsigned accepted = 0;
     bool close_due = false;
     Timer timer = {};
     Timer retry = {};

@@ -32,6 +32,11 @@ struct SwarmResult {
   SwarmCounts counts = {};
 };
 
+// In [1, highest], small ones as often as large ones.
+std::uint64_t any_size(sim::Random& random, std::uint64_t highest);
+
+sim::Link random_link(sim::Random& random);
+
 // One run while it is going on.
 class SwarmRun {
  public:
@@ -39,6 +44,8 @@ class SwarmRun {
 
   sim::Random& random() { return world->random(); }
   bool failed() const noexcept { return !result.ok; }
+  // What a world is to tell the run.
+  void listen_to(sim::WorldOptions& options);
   // The first failure stays.
   void fail(std::string_view who, std::string_view what);
   void count(std::string_view what, std::uint64_t times = 1);

@@ -9,13 +9,13 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "http/examples/demo_routes.h"
 #include "net/examples/serve_on_threads.h"
+#include "net/examples/server_flags.h"
 #include "weir/http/server.h"
 #include "weir/reactor/reactor.h"
 
@@ -25,16 +25,14 @@ using weir::example::check_numeric;
 using weir::example::DemoRoutes;
 using weir::example::open_directory;
 using weir::example::serve_on_threads;
+using weir::example::ServerFlags;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 constexpr double kSecondsMax = 1e6;
 
-struct Flags {
-  std::string host;
-  int port = 8080;
+struct Flags : ServerFlags {
+  Flags() { port = 8080; }
   std::string unix_path;
-  weir::BackendKind backend = weir::BackendKind::automatic;
-  int threads = 1;
   std::string root;
   std::optional<double> headers_timeout;
   std::optional<double> request_timeout;
@@ -43,19 +41,9 @@ struct Flags {
   std::optional<std::uint64_t> body_bytes_max;
 };
 
-CLI::App& describe(CLI::App& app, Flags& flags) {
-  static const std::map<std::string, weir::BackendKind> kBackends = {
-      {"auto", weir::BackendKind::automatic},
-      {"io_uring", weir::BackendKind::io_uring},
-      {"epoll", weir::BackendKind::epoll}};
-  app.add_option("--host", flags.host, "numeric address to bind; default: every address");
-  app.add_option("--port", flags.port, "0: the kernel chooses; default: 8080")
-      ->check(CLI::Range(0, 65535));
-  app.add_option("--unix", flags.unix_path, "path of a Unix socket to listen on instead");
-  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
-  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
-      ->check(CLI::Range(1, 256));
+void describe(CLI::App& app, Flags& flags) {
+  describe_server(app, flags);
+  weir::example::describe_unix(app, flags.unix_path);
   app.add_option("--root", flags.root, "directory whose files are answered, too");
   const auto add_seconds = [&app](const char* name, std::optional<double>& target,
                                   const char* meaning) {
@@ -72,7 +60,6 @@ CLI::App& describe(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(std::uint64_t{64}, std::uint64_t{1} << 30));
   app.add_option("--max-body-bytes", flags.body_bytes_max, "of a request; default: any number")
       ->check(CLI::NonNegativeNumber);
-  return app;
 }
 
 weir::Duration time_of(double seconds) {
@@ -132,18 +119,9 @@ int serve(const Flags& flags, DemoRoutes routes) {
 int main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Answers HTTP requests: /, /hello, /echo, /sum, /chunked and others.");
-  try {
-    describe(app, flags).parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "error: %s; see --help\n", error.what());
-    return 2;
-  }
-  if (!flags.unix_path.empty() && flags.threads > 1) {
-    std::fprintf(stderr, "error: --unix and --threads do not go together: only TCP ports can be "
-                         "shared; see --help\n");
-    return 2;
-  }
+  describe(app, flags);
+  if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
+  if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
   if (flags.root.empty()) return serve(flags, DemoRoutes(nullptr));
   const auto root = open_directory(flags.root);
   if (!root) return weir::fail(root.error());

@@ -13,11 +13,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "net/examples/serve_on_threads.h"
+#include "net/examples/server_flags.h"
 #include "weir/net/server.h"
 #include "weir/reactor/reactor.h"
 
@@ -25,36 +25,16 @@ namespace {
 
 using weir::example::check_numeric;
 using weir::example::serve_on_threads;
+using weir::example::ServerFlags;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 
-struct Flags {
-  std::string host;
-  int port = 7000;
+struct Flags : ServerFlags {
+  Flags() { port = 7000; }
   std::string unix_path;
-  weir::BackendKind backend = weir::BackendKind::automatic;
-  int threads = 1;
   bool stats = false;
   std::string congestion;
 };
-
-CLI::App& describe(CLI::App& app, Flags& flags) {
-  static const std::map<std::string, weir::BackendKind> kBackends = {
-      {"auto", weir::BackendKind::automatic},
-      {"io_uring", weir::BackendKind::io_uring},
-      {"epoll", weir::BackendKind::epoll}};
-  app.add_option("--host", flags.host, "numeric address to bind; default: every address");
-  app.add_option("--port", flags.port, "0: the kernel chooses")->check(CLI::Range(0, 65535));
-  app.add_option("--unix", flags.unix_path, "path of a Unix socket to listen on instead");
-  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
-  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
-      ->check(CLI::Range(1, 256));
-  app.add_flag("--stats", flags.stats, "print counters at the end");
-  app.add_option("--congestion", flags.congestion,
-                 "congestion control of the connections (tcp(7)); default: the system's");
-  return app;
-}
 
 void print_stats(const weir::Counters& counters) {
   std::printf(
@@ -119,18 +99,13 @@ class EchoServer {
 int main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Sends every byte back.");
-  try {
-    describe(app, flags).parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "error: %s; see --help\n", error.what());
-    return 2;
-  }
-  if (!flags.unix_path.empty() && flags.threads > 1) {
-    std::fprintf(stderr, "error: --unix and --threads do not go together: only TCP ports can be "
-                         "shared; see --help\n");
-    return 2;
-  }
+  describe_server(app, flags);
+  weir::example::describe_unix(app, flags.unix_path);
+  app.add_flag("--stats", flags.stats, "print counters at the end");
+  app.add_option("--congestion", flags.congestion,
+                 "congestion control of the connections (tcp(7)); default: the system's");
+  if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
+  if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
   return serve_on_threads<EchoServer>(
       flags.backend, flags.threads, flags.port, [&flags](weir::Reactor& reactor) {
         return std::make_unique<EchoServer>(reactor, flags);

@@ -5,44 +5,26 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "net/examples/serve_on_threads.h"
+#include "net/examples/server_flags.h"
 
 namespace {
 
 using weir::example::check_numeric;
 using weir::example::Proxy;
 using weir::example::serve_on_threads;
+using weir::example::ServerFlags;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 
-struct Flags {
-  std::string host;
-  int port = 7001;
+struct Flags : ServerFlags {
+  Flags() { port = 7001; }
   std::string to_host = "127.0.0.1";
   int to_port = 7000;
-  weir::BackendKind backend = weir::BackendKind::automatic;
-  int threads = 1;
 };
-
-CLI::App& describe(CLI::App& app, Flags& flags) {
-  static const std::map<std::string, weir::BackendKind> kBackends = {
-      {"auto", weir::BackendKind::automatic},
-      {"io_uring", weir::BackendKind::io_uring},
-      {"epoll", weir::BackendKind::epoll}};
-  app.add_option("--host", flags.host, "numeric address to bind; default: every address");
-  app.add_option("--port", flags.port, "0: the kernel chooses")->check(CLI::Range(0, 65535));
-  app.add_option("--to-host", flags.to_host, "name or address of the server behind");
-  app.add_option("--to-port", flags.to_port, "its port")->check(CLI::Range(1, 65535));
-  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
-  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
-      ->check(CLI::Range(1, 256));
-  return app;
-}
 
 class ProxyServer {
  public:
@@ -75,13 +57,10 @@ class ProxyServer {
 int main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Passes TCP connections on to another server.");
-  try {
-    describe(app, flags).parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);
-    std::fprintf(stderr, "error: %s; see --help\n", error.what());
-    return 2;
-  }
+  describe_server(app, flags);
+  app.add_option("--to-host", flags.to_host, "name or address of the server behind");
+  app.add_option("--to-port", flags.to_port, "its port")->check(CLI::Range(1, 65535));
+  if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
   return serve_on_threads<ProxyServer>(
       flags.backend, flags.threads, flags.port, [&flags](weir::Reactor& reactor) {
         return std::make_unique<ProxyServer>(reactor, flags);

@@ -1,0 +1,61 @@
+// The flags that all servers here have.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "weir/reactor/backend.h"
+
+namespace weir::example {
+
+struct ServerFlags {
+  std::string host;
+  int port = 0;
+  BackendKind backend = BackendKind::automatic;
+  int threads = 1;
+};
+
+inline void describe_server(CLI::App& app, ServerFlags& flags) {
+  static const std::map<std::string, BackendKind> kBackends = {
+      {"auto", BackendKind::automatic},
+      {"io_uring", BackendKind::io_uring},
+      {"epoll", BackendKind::epoll}};
+  app.add_option("--host", flags.host, "numeric address to bind; default: every address");
+  app.add_option("--port", flags.port,
+                 "0: the kernel chooses; default: " + std::to_string(flags.port))
+      ->check(CLI::Range(0, 65535));
+  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
+      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
+      ->check(CLI::Range(1, 256));
+}
+
+// A Unix socket to listen on instead of a port.
+inline void describe_unix(CLI::App& app, std::string& path) {
+  app.add_option("--unix", path, "path of a Unix socket to listen on instead");
+}
+
+// The program's exit code where the flags end it: they are wrong (2), or ask for help (0).
+inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    std::fprintf(stderr, "error: %s; see --help\n", error.what());
+    return 2;
+  }
+  return std::nullopt;
+}
+
+// Likewise.
+inline std::optional<int> check_unix(const ServerFlags& flags, const std::string& path) {
+  if (path.empty() || flags.threads == 1) return std::nullopt;
+  std::fprintf(stderr, "error: --unix and --threads do not go together: only TCP ports can be "
+                       "shared; see --help\n");
+  return 2;
+}
+
+}  // namespace weir::example
