@@ -516,13 +516,21 @@ void End::check_in_the_end() {
 // Who waits for bytes that its peer cannot send any more, or for room that the peer does not make
 // because it waits for the same, waits for ever; that is the program's affair.
 const char* End::may_wait() const {
-  if (peer_ == nullptr) return run_.broken_network ? "for a peer that nobody knows" : nullptr;
-  if (peer_->crashed_) return "for a host that has crashed";
-  if (peer_->error_ == errno_code(ETIMEDOUT)) return "for a peer that has given up";
-  if (place_.memory_scarce() || peer_->place_.memory_scarce()) return "for receive memory";
-  const bool peer_full = peer_->queued() != 0;
   // Nor does a connection read that is being handed over.
   const bool throttled = detaching_ || (refused_ && options_.policy == QueuePolicy::pause);
+  if (peer_ == nullptr) {
+    if (run_.broken_network) return "for a peer that nobody knows";
+    // Two ends that have read nothing do not know each other.
+    const bool other_full = std::ranges::any_of(run_.ends, [this](const auto& end) {
+      return end.get() != this && end->open() && end->peer_ == nullptr && end->queued() != 0;
+    });
+    return throttled && other_full ? "for room, and so does its peer" : nullptr;
+  }
+  if (peer_->crashed_) return "for a host that has crashed";
+  if (peer_->error_ == errno_code(ETIMEDOUT)) return "for a peer that has given up";
+  const bool peer_scarce = !peer_->is_gone_ && peer_->place_.memory_scarce();
+  if (place_.memory_scarce() || peer_scarce) return "for receive memory";
+  const bool peer_full = peer_->queued() != 0;
   if (throttled && peer_full) return "for room, and so does its peer";
   if (place_.has_budget() && queued() != 0 && peer_full) return "for the budget";
   return nullptr;
