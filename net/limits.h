@@ -34,6 +34,15 @@ inline constexpr std::size_t kSpareOutputsMax = 256;
 // One receive on a Unix socket that takes descriptors.
 inline constexpr std::size_t kMessageBytesMax = 16 * 1024;
 
+// UDP: datagrams that wait for the kernel, of one socket. The kernel's own send buffer takes the
+// bursts; this bounds what a sender that does not look may pile up.
+inline constexpr std::size_t kUdpQueueBytesMaxDefault = std::size_t{1} << 20;
+inline constexpr std::size_t kUdpQueueDatagramsMaxDefault = 4096;
+// Receives, and sends, that one socket makes in a turn before the others have theirs.
+inline constexpr int kUdpCallsPerTurnMax = 4;
+// Datagrams told to a handler at a time.
+inline constexpr std::size_t kUdpMessagesMax = 128;
+
 // How long an attempt to connect to one of several addresses may take before the next one is tried,
 // and the least that may be asked for (RFC 8305, section 5).
 inline constexpr Duration kAttemptTimeoutDefault = std::chrono::milliseconds(250);

@@ -14,6 +14,7 @@
 
 #include "weir/reactor/address.h"
 #include "weir/reactor/buffer.h"
+#include "weir/reactor/datagrams.h"
 #include "weir/reactor/error.h"
 #include "weir/reactor/intrusive_list.h"
 #include "weir/reactor/limits.h"
@@ -21,7 +22,7 @@
 
 namespace weir::inline v1 {
 
-enum class OpKind : std::uint8_t { accept, connect, recv, send, poll, resolve };
+enum class OpKind : std::uint8_t { accept, connect, recv, send, poll, datagrams, resolve };
 
 // idle -> submitted -> (completion, more)* -> completion, no more -> idle. cancel() only makes it
 // `cancelling`; the last completion still comes.
@@ -94,6 +95,13 @@ struct PollOp : Op {
   explicit PollOp(Done op_done) noexcept : Op(OpKind::poll, op_done) {}
   Events wanted;
   bool watch_hangup = false;
+};
+
+// Repeats, on a datagram socket: a result above 0 says that datagrams().receive() may have
+// something. The next one may come only after a receive that found less than it had room for, or
+// -EAGAIN. A negative result is the last.
+struct DatagramsOp : Op {
+  explicit DatagramsOp(Done op_done) noexcept : Op(OpKind::datagrams, op_done) {}
 };
 
 // Once, without an fd: the addresses of `host`, as getaddrinfo(3) on this machine gives them, found
@@ -206,6 +214,9 @@ class Backend {
   // it. close() does so itself; its precondition is that none is.
   virtual void release(int fd) noexcept = 0;
   virtual void close(int fd) noexcept = 0;
+
+  // UDP; the backend's.
+  virtual Datagrams& datagrams() noexcept = 0;
 
   // Embedding: an fd that is readable when poll() has something to do, or -1 where there is none.
   virtual int event_fd() noexcept = 0;

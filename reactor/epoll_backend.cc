@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "reactor/kernel_backend.h"
+#include "reactor/kernel_datagrams.h"
 
 namespace weir::inline v1 {
 namespace {
@@ -20,7 +21,7 @@ constexpr std::uint32_t kReadToTheEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLL
 constexpr std::uint64_t kWakeMark = ~std::uint64_t{0};
 
 struct Entry {
-  Op* reader = nullptr;  // accept or recv
+  Op* reader = nullptr;  // accept, recv or datagrams
   Op* writer = nullptr;  // connect or send
   IntrusiveList<Op> pollers;
   std::uint32_t generation = 0;
@@ -59,6 +60,7 @@ class EpollBackend final : public KernelBackend {
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
   bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
+  Datagrams& datagrams() noexcept override { return datagrams_; }
 
  protected:
   int source_fd() noexcept override { return epoll_.get(); }
@@ -87,6 +89,7 @@ class EpollBackend final : public KernelBackend {
   posix::Fd epoll_;
   std::unique_ptr<BufferPool, Disown> pool_;
   ReceiveArena arena_;
+  KernelDatagrams datagrams_{counters_};
   FdTable<Entry> entries_;
   IntrusiveList<Op> attempts_;  // readers whose fd is ready
   IntrusiveList<Op> starved_;   // receives that found the pool dry
@@ -294,6 +297,12 @@ std::size_t EpollBackend::run_attempts(std::span<Completion> batch) noexcept {
 
 bool EpollBackend::attempt(Op& op, Completion& completion) noexcept {
   Entry& entry = entries_[op.fd];
+  if (op.kind == OpKind::datagrams) {
+    // Whoever receives finds the queue empty in the end: what comes later is another edge.
+    entry.in_ready = false;
+    completion = {.op = &op, .result = 1, .more = true};
+    return true;
+  }
   ++counters_.system_calls;
   return op.kind == OpKind::accept ? attempt_accept(op, entry, completion)
                                    : attempt_receive(op, entry, completion);

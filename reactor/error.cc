@@ -25,7 +25,7 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_SOCKET_ALREADY_CONNECTED", "the socket is connecting or connected already"},
     {"ERR_SOCKET_CLOSED", "the socket is closed"},
     {"ERR_INVALID_HANDLE_TYPE", "this kind of handle does not support the operation"},
-    {"ERR_INVALID_FD_TYPE", "the descriptor is not a stream socket"},
+    {"ERR_INVALID_FD_TYPE", "the descriptor is not a socket of the kind that is needed"},
     {"ERR_OUT_OF_RANGE", "a value is out of its range"},
     {"ERR_UNKNOWN_ENCODING", "unknown encoding"},
     {"ERR_STREAM_DESTROYED", "the socket was destroyed before this was sent"},
@@ -39,6 +39,11 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_HTTP_HEADERS_SENT", "the head of the response is settled already"},
     {"ERR_HTTP_CONTENT_LENGTH_MISMATCH", "more bytes of body than Content-Length says"},
     {"ERR_HTTP_TRAILER_INVALID", "trailers are not possible in this message"},
+    {"ERR_SOCKET_ALREADY_BOUND", "the socket is bound already"},
+    {"ERR_SOCKET_DGRAM_NOT_RUNNING", "the socket is closed"},
+    {"ERR_SOCKET_DGRAM_IS_CONNECTED", "the socket is connected: it has one peer"},
+    {"ERR_SOCKET_DGRAM_NOT_CONNECTED", "the socket is not connected: say to whom"},
+    {"ERR_SOCKET_BAD_BUFFER_SIZE", "a buffer's size must be a number of bytes above 0"},
 };
 
 constexpr MistakeText kResolveErrors[] = {

@@ -39,6 +39,11 @@ enum class Mistake : int {
   headers_sent,           // ERR_HTTP_HEADERS_SENT
   content_length_mismatch,  // ERR_HTTP_CONTENT_LENGTH_MISMATCH
   trailer_invalid,        // ERR_HTTP_TRAILER_INVALID
+  already_bound,          // ERR_SOCKET_ALREADY_BOUND
+  datagram_not_running,   // ERR_SOCKET_DGRAM_NOT_RUNNING
+  datagram_connected,     // ERR_SOCKET_DGRAM_IS_CONNECTED
+  datagram_not_connected,  // ERR_SOCKET_DGRAM_NOT_CONNECTED
+  bad_buffer_size,        // ERR_SOCKET_BAD_BUFFER_SIZE
 };
 
 // What getaddrinfo(3) says, apart from its system errors, which are errno values.

@@ -81,6 +81,18 @@ inline constexpr std::size_t kGatherPiecesMax = 64;
 // and how long completed bytes go unreported.
 inline constexpr std::size_t kSendBytesMax = std::size_t{1} << 20;
 
+// Datagrams taken from the kernel by one call: enough to make the call's own cost small. With
+// UDP_GRO each may be 64 KiB of many, so fewer, to stay in a cache.
+inline constexpr std::size_t kDatagramsPerReceive = 64;
+inline constexpr std::size_t kCoalescedPerReceive = 16;
+inline constexpr std::size_t kDatagramsPerSend = 64;
+// The largest datagram that IPv6 can carry without a jumbogram, and so that of any receive.
+inline constexpr std::size_t kDatagramBytesMax = 65535;
+// One send of several datagrams (UDP_SEGMENT): the kernel's UDP_MAX_SEGMENTS, and less than what an
+// IP packet can hold.
+inline constexpr std::size_t kSegmentsPerSend = 64;
+inline constexpr std::size_t kSegmentedBytesMax = 65000;
+
 // Logged lines about unhandled errors: at most one for each of these periods.
 inline constexpr Duration kUnhandledErrorLogPeriod = std::chrono::seconds(1);
 

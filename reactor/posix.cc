@@ -38,16 +38,6 @@ Error path_too_long(const char* syscall, const Address& address) {
           .detail = "the path of a Unix socket may be at most 108 bytes (ENAMETOOLONG)"};
 }
 
-int system_family(Family family) noexcept {
-  switch (family) {
-    case Family::ipv4: return AF_INET;
-    case Family::ipv6: return AF_INET6;
-    case Family::local: return AF_UNIX;
-    case Family::none: break;
-  }
-  return AF_UNSPEC;
-}
-
 Address from_system(const sockaddr_storage& storage, socklen_t size) {
   if (storage.ss_family == AF_UNIX) {
     const auto& un = reinterpret_cast<const sockaddr_un&>(storage);
@@ -57,24 +47,7 @@ Address from_system(const sockaddr_storage& storage, socklen_t size) {
     if (path.front() != '\0') path = path.substr(0, path.find('\0'));
     return Address::unix_path(path);
   }
-  IpEndpoint ip;
-  if (storage.ss_family == AF_INET) {
-    const auto& in = reinterpret_cast<const sockaddr_in&>(storage);
-    ip.family = Family::ipv4;
-    ip.port = ntohs(in.sin_port);
-    std::memcpy(ip.bytes.data(), &in.sin_addr, sizeof in.sin_addr);
-  } else if (storage.ss_family == AF_INET6) {
-    const auto& in6 = reinterpret_cast<const sockaddr_in6&>(storage);
-    ip.family = Family::ipv6;
-    ip.port = ntohs(in6.sin6_port);
-    ip.scope = in6.sin6_scope_id;
-    std::memcpy(ip.bytes.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
-  }
-  return Address(ip);
-}
-
-int set_int(int fd, int level, int name, int value) noexcept {
-  return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+  return Address(posix::from_system(&storage));
 }
 
 // Node's (libuv's) probes: every second, ten of them.
@@ -108,6 +81,41 @@ int set_unix_mode(const std::string& path, const ListenOptions& options) noexcep
 }
 
 }  // namespace
+
+int system_family(Family family) noexcept {
+  switch (family) {
+    case Family::ipv4: return AF_INET;
+    case Family::ipv6: return AF_INET6;
+    case Family::local: return AF_UNIX;
+    case Family::none: break;
+  }
+  return AF_UNSPEC;
+}
+
+IpEndpoint from_system(const void* socket_address) noexcept {
+  IpEndpoint ip;
+  sa_family_t family = AF_UNSPEC;
+  std::memcpy(&family, socket_address, sizeof family);
+  if (family == AF_INET) {
+    sockaddr_in in;
+    std::memcpy(&in, socket_address, sizeof in);
+    ip.family = Family::ipv4;
+    ip.port = ntohs(in.sin_port);
+    std::memcpy(ip.bytes.data(), &in.sin_addr, sizeof in.sin_addr);
+  } else if (family == AF_INET6) {
+    sockaddr_in6 in6;
+    std::memcpy(&in6, socket_address, sizeof in6);
+    ip.family = Family::ipv6;
+    ip.port = ntohs(in6.sin6_port);
+    ip.scope = in6.sin6_scope_id;
+    std::memcpy(ip.bytes.data(), &in6.sin6_addr, sizeof in6.sin6_addr);
+  }
+  return ip;
+}
+
+int set_int(int fd, int level, int name, int value) noexcept {
+  return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
 
 Fd& Fd::operator=(Fd&& other) noexcept {
   if (this != &other) {

@@ -46,6 +46,10 @@ std::uint32_t interface_index(std::string_view name) noexcept;  // 0 when there 
 // The address in the kernel's form in `scratch` of 128 bytes; its length, or 0 when a Unix path is
 // too long or the address is empty.
 std::uint32_t to_system(const Address& address, std::byte* scratch) noexcept;
+int system_family(Family family) noexcept;  // AF_INET, ...
+// From the kernel's form of an IP address; Family::none for any other kind.
+IpEndpoint from_system(const void* socket_address) noexcept;
+int set_int(int fd, int level, int name, int value) noexcept;  // setsockopt(2): 0 or -errno
 
 // Stream sockets, non-blocking and close-on-exec. A path over 108 bytes is EINVAL.
 Expected<int> open_stream(const Address& peer, const Address& local) noexcept;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "reactor/sim_datagrams.h"
 #include "reactor/sim_memory.h"
 #include "reactor/sim_network.h"
 
@@ -51,6 +52,7 @@ const char* trace_name(OpKind kind) noexcept {
     case OpKind::recv: return "recv";
     case OpKind::send: return "send";
     case OpKind::poll: return "poll";
+    case OpKind::datagrams: return "datagrams";
     case OpKind::resolve: return "resolve";
   }
   return "";
@@ -81,10 +83,13 @@ struct SimBackend::Standalone {
 SimBackend::SimBackend(SimOptions options)
     : standalone_(std::make_unique<Standalone>(options)),
       network_(standalone_->network),
-      memory_(sim::make_pooled_memory(options.receive_memory_max)) {}
+      memory_(sim::make_pooled_memory(options.receive_memory_max)),
+      datagrams_(std::make_unique<sim::SimDatagrams>(network_, machine_)) {}
 
 SimBackend::SimBackend(Network& network, std::uint32_t machine)
-    : network_(network), machine_(machine) {
+    : network_(network),
+      machine_(machine),
+      datagrams_(std::make_unique<sim::SimDatagrams>(network, machine)) {
   const sim::WorldOptions& options = network.options();
   memory_ = options.check_memory
                 ? sim::make_checked_memory(options.receive_memory_max,
@@ -370,6 +375,7 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::recv: return attempt_recv(op, mine, out);
     case OpKind::send: return attempt_send(static_cast<SendOp&>(op), mine, out);
     case OpKind::poll: return attempt_poll(static_cast<PollOp&>(op), mine, out);
+    case OpKind::datagrams: return attempt_datagrams(op, mine, out);
     case OpKind::resolve: break;
   }
   return false;
@@ -462,6 +468,16 @@ bool SimBackend::attempt_send(SendOp& op, Socket& mine, Completion& out) noexcep
   if (result != -EAGAIN) return last(op, result, out);
   mine.writer = &op;
   return false;
+}
+
+// Told again and again until a receive has taken all of them.
+bool SimBackend::attempt_datagrams(Op& op, Socket& mine, Completion& out) noexcept {
+  if (mine.datagrams.empty() && mine.error == 0) {
+    mine.reader = &op;
+    return false;
+  }
+  out = {.op = &op, .result = 1, .more = true};
+  return true;
 }
 
 bool SimBackend::attempt_poll(PollOp& op, Socket& mine, Completion& out) noexcept {
@@ -632,11 +648,7 @@ int SimBackend::write(int fd, std::string_view bytes) noexcept {
   return network_.send(socket(fd), {&piece, 1}, kNoLimit);
 }
 
-Expected<int> SimBackend::open_datagram(const Address& at) {
-  Error error;
-  if (refused(error, "socket", at)) return failure(error);
-  return network_.open_datagram(machine_, at);
-}
+Expected<int> SimBackend::open_datagram(const Address& at) { return datagrams_->open(at, {}); }
 
 int SimBackend::send_to(int fd, std::string_view bytes, const Address& to) noexcept {
   return network_.send_datagram(socket(fd), bytes, to);
@@ -652,5 +664,7 @@ int SimBackend::receive_from(int fd, std::span<char> room, Address& from) noexce
   from = datagram.from;
   return static_cast<int>(size);
 }
+
+Datagrams& SimBackend::datagrams() noexcept { return *datagrams_; }
 
 }  // namespace weir::inline v1

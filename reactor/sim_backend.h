@@ -19,6 +19,7 @@ namespace weir::inline v1 {
 namespace sim {
 class Memory;
 class Network;
+class SimDatagrams;
 struct Socket;
 }  // namespace sim
 
@@ -72,6 +73,7 @@ class SimBackend final : public Backend {
   void remove_path(const std::string& path) noexcept override;
   void release(int fd) noexcept override;
   void close(int fd) noexcept override;
+  Datagrams& datagrams() noexcept override;
   int event_fd() noexcept override { return -1; }
   void prepare(Instant until) noexcept override { deadline_ = until; }
   std::size_t live_chunks() const noexcept override;
@@ -82,8 +84,9 @@ class SimBackend final : public Backend {
   // Plain non-blocking calls on a simulated fd: bytes moved, 0 at the end, -EAGAIN, -ECONNRESET.
   int read(int fd, std::span<char> room) noexcept;
   int write(int fd, std::string_view bytes) noexcept;
-  // Datagram sockets (UDP) as plain non-blocking calls; Reactor::watch() says when one is readable.
-  // `at`: port 0 is a free one. A queue holds 256 datagrams; what comes beyond is dropped.
+  // Datagram sockets (UDP) as plain non-blocking calls, for foreign libraries; Reactor::watch()
+  // says when one is readable. net::UdpSocket stands on the same. `at`: port 0 is a free one. A
+  // queue holds 256 datagrams; what comes beyond is dropped.
   Expected<int> open_datagram(const Address& at);
   // Bytes sent, or -EMSGSIZE beyond 65507 bytes. Whether they arrive is the network's affair.
   int send_to(int fd, std::string_view bytes, const Address& to) noexcept;
@@ -130,6 +133,7 @@ class SimBackend final : public Backend {
   bool attempt_connect(ConnectOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_recv(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_send(SendOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_datagrams(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_resolve(ResolveOp& op, Completion& out) noexcept;
   bool refused(Error& error, const char* syscall, const Address& address) noexcept;
@@ -139,6 +143,7 @@ class SimBackend final : public Backend {
   sim::Network& network_;
   std::uint32_t machine_ = 0;
   std::unique_ptr<sim::Memory> memory_;
+  std::unique_ptr<sim::SimDatagrams> datagrams_;
   IntrusiveList<Op> attempts_;
   IntrusiveList<Op> starved_;
   std::vector<PutOff> put_off_;

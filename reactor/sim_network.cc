@@ -8,8 +8,6 @@ namespace {
 
 constexpr std::size_t kPathBytesMax = 108;  // sun_path
 constexpr int kFirstFd = 3;                 // behind the standard streams
-constexpr std::size_t kDatagramBytesMax = 65507;
-constexpr std::size_t kDatagramsMax = 256;
 // When a connect that nobody answered is tried again for the first time (RFC 6298, 2.1).
 constexpr Duration kFirstRetry = std::chrono::seconds(1);
 
@@ -20,11 +18,11 @@ bool is_loopback(const Address& given) noexcept {
   return address.family() == Family::ipv6 && address.ip().bytes == ipv6.ip().bytes;
 }
 
+}  // namespace
+
 bool is_wildcard(const Address& address) noexcept {
   return address.ip().bytes == IpEndpoint{}.bytes;
 }
-
-}  // namespace
 
 Address mapped(const Address& address) {
   if (address.family() != Family::ipv4) return address;
@@ -272,25 +270,26 @@ Expected<int> Network::open_stream(std::uint32_t number, const Address& peer,
   return made.fd;
 }
 
-// Whether somebody is bound to the address, or to one that includes it or is included by it.
-bool Network::taken(const Machine& machine, const Address& at, bool datagram,
-                    const ListenOptions& options) const noexcept {
-  const auto covers = [](const Address& all, bool ipv6_only, const Address& one) {
+// Whether somebody is bound to the address, or to one that includes it or is included by it, and
+// does not share it.
+bool Network::taken(const Machine& machine, const Address& at, bool datagram, bool ipv6_only,
+                    bool shared) const noexcept {
+  const auto covers = [](const Address& all, bool own_family_only, const Address& one) {
     return is_wildcard(all) && (all.family() == one.family() ||
-                                (all.family() == Family::ipv6 && !ipv6_only));
+                                (all.family() == Family::ipv6 && !own_family_only));
   };
   return std::any_of(machine.listeners.begin(), machine.listeners.end(), [&](const Socket* other) {
     const Address& local = other->local;
     if (other->datagram != datagram || local.is_unix() || local.port() != at.port()) return false;
-    if (options.reuse_port && other->reuse_port) return false;
-    return local.ip().bytes == at.ip().bytes || covers(local, other->ipv6_only, at) ||
-           covers(at, options.ipv6_only, local);
+    if (shared && other->shared) return false;
+    const bool same = local.family() == at.family() && local.ip().bytes == at.ip().bytes;
+    return same || covers(local, other->ipv6_only, at) || covers(at, ipv6_only, local);
   });
 }
 
 // Listeners on a wildcard address answer for every address, IPv6 ones for IPv4 too (dual stack).
 // Several on one port take turns.
-Socket* Network::find_listener(std::uint32_t number, const Address& to, bool datagram) noexcept {
+Socket* Network::find_listener(std::uint32_t number, const Address& to) noexcept {
   Machine& owner = machine(number);
   if (to.is_unix()) {
     const auto path = owner.paths.find(to.path());
@@ -299,7 +298,7 @@ Socket* Network::find_listener(std::uint32_t number, const Address& to, bool dat
   const Address at = unmapped(to);
   const auto answers = [&](const Socket* socket) {
     const Address& local = socket->local;
-    if (socket->datagram != datagram || local.is_unix() || local.port() != at.port()) return false;
+    if (socket->datagram || local.is_unix() || local.port() != at.port()) return false;
     if (local.ip().bytes == at.ip().bytes) return true;
     return is_wildcard(local) && (local.family() == at.family() ||
                                   (local.family() == Family::ipv6 && !socket->ipv6_only));
@@ -330,74 +329,18 @@ Expected<int> Network::listen(std::uint32_t number, const Address& at,
     return refuse(EADDRNOTAVAIL);
   } else if (at.port() == 0) {
     bound.set_port(free_port(owner));
-  } else if (taken(owner, at, false, options)) {
+  } else if (taken(owner, at, false, options.ipv6_only, options.reuse_port)) {
     return refuse(EADDRINUSE);
   }
   Socket& made = add(number, std::make_unique<Socket>());
   made.local = bound;
   made.listening = true;
   made.ipv6_only = options.ipv6_only;
-  made.reuse_port = options.reuse_port;
+  made.reuse_port = made.shared = options.reuse_port;
   made.backlog = static_cast<std::size_t>(std::max(options.backlog, 1));
   if (at.is_unix()) owner.paths[at.path()] = &made;
   owner.listeners.push_back(&made);
   return made.fd;
-}
-
-// ---- Datagrams ----
-
-Expected<int> Network::open_datagram(std::uint32_t number, const Address& at) {
-  Machine& owner = machine(number);
-  const auto refuse = [&](int error) {
-    return failure({.code = errno_code(error), .syscall = "bind", .address = at});
-  };
-  if (!owns(owner, at)) return refuse(EADDRNOTAVAIL);
-  if (at.port() != 0 && taken(owner, at, true, {})) return refuse(EADDRINUSE);
-  Socket& made = add(number, std::make_unique<Socket>());
-  made.datagram = true;
-  made.local = at;
-  if (at.port() == 0) made.local.set_port(free_port(owner));
-  owner.listeners.push_back(&made);
-  return made.fd;
-}
-
-int Network::send_datagram(Socket& from, std::string_view bytes, const Address& to) noexcept {
-  if (bytes.size() > kDatagramBytesMax) return -EMSGSIZE;
-  if (from.local.family() == Family::ipv4 && to.family() == Family::ipv6) return -EAFNOSUPPORT;
-  const int size = static_cast<int>(bytes.size());
-  const int number = is_black_hole(to) ? -1 : machine_of(from.machine, to);
-  if (number < 0 || !machine(from.machine).up) return size;
-  const auto target = static_cast<std::uint32_t>(number);
-  Datagram datagram{.from = unmapped(from.local), .bytes = std::string(bytes)};
-  if (is_wildcard(from.local)) {
-    datagram.from = unmapped(address_towards(from.machine, to));
-    datagram.from.set_port(from.local.port());
-  }
-  if (target == from.machine) {
-    arrive_datagram(from.machine, target, to, std::move(datagram));
-    return size;
-  }
-  const Link& link = way(from.machine, target).link;
-  if (!passable(from.machine, target) || random_.chance(link.loss)) return size;
-  const int copies = random_.chance(link.duplicate) ? 2 : 1;
-  for (int i = 0; i < copies; ++i) {
-    const Instant at = arrival_time(from.machine, target, bytes.size());
-    call_at(at, boxed([this, sender = from.machine, target, to, datagram]() mutable {
-              arrive_datagram(sender, target, to, std::move(datagram));
-            }));
-  }
-  return size;
-}
-
-void Network::arrive_datagram(std::uint32_t from, std::uint32_t to, const Address& at,
-                              Datagram datagram) {
-  if (!passable(from, to)) return;
-  Socket* socket = find_listener(to, at, true);
-  if (socket == nullptr || socket->datagrams.size() >= kDatagramsMax) return;
-  note(*socket, "datagram", static_cast<std::int64_t>(datagram.bytes.size()));
-  if (socket->local.family() == Family::ipv6) datagram.from = mapped(datagram.from);
-  socket->datagrams.push_back(std::move(datagram));
-  SimBackend::touch(*socket);
 }
 
 // ---- Links ----

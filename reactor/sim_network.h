@@ -25,6 +25,7 @@ Address unmapped(const Address& address);
 
 // 192.0.2.0/24, TEST-NET-1 (RFC 5737): what is sent there is never answered.
 bool is_black_hole(const Address& address) noexcept;
+bool is_wildcard(const Address& address) noexcept;
 
 // One machine's kernel: what its reactors share.
 struct Machine {
@@ -68,6 +69,10 @@ class Network {
   void take_down(std::uint32_t machine) noexcept;
   void boot(std::uint32_t machine) noexcept;
 
+  // Whether a machine has the address, and its own address as `peer` sees it.
+  bool owns(const Machine& machine, const Address& address) const noexcept;
+  Address address_towards(std::uint32_t machine, const Address& peer) const;
+
   // Streams.
   // A socket for connecting to `peer`, from `local` when that has a family.
   Expected<int> open_stream(std::uint32_t machine, const Address& peer, const Address& local);
@@ -91,7 +96,9 @@ class Network {
   }
 
   // Datagrams.
-  Expected<int> open_datagram(std::uint32_t machine, const Address& at);
+  Expected<int> open_datagram(std::uint32_t machine, const Address& at,
+                              const OpenDatagram& options);
+  // Bytes, or -errno. `to`: none for the peer of a connected socket.
   int send_datagram(Socket& from, std::string_view bytes, const Address& to) noexcept;
 
   // Names, for a machine: addresses as text; empty: unknown.
@@ -150,12 +157,10 @@ class Network {
   void happen(const Event& event);
   // To machine `to`, as an address; -1: nobody's.
   int machine_of(std::uint32_t from, const Address& address) const noexcept;
-  Address address_towards(std::uint32_t machine, const Address& peer) const;
   std::uint16_t free_port(Machine& machine) const noexcept;
-  bool owns(const Machine& machine, const Address& address) const noexcept;
-  bool taken(const Machine& machine, const Address& at, bool datagram,
-             const ListenOptions& options) const noexcept;
-  Socket* find_listener(std::uint32_t machine, const Address& at, bool datagram) noexcept;
+  bool taken(const Machine& machine, const Address& at, bool datagram, bool ipv6_only,
+             bool shared) const noexcept;
+  Socket* find_listener(std::uint32_t machine, const Address& at) noexcept;
   Way& way(std::uint32_t from, std::uint32_t to) noexcept { return ways_[from][to]; }
   bool passable(std::uint32_t from, std::uint32_t to) noexcept;
   bool at_once(std::uint32_t from, std::uint32_t to, const Socket& queue) noexcept;
@@ -185,7 +190,11 @@ class Network {
   void lose_tail(Socket& from) noexcept;
   void close_listener(Socket& socket) noexcept;
   void drop_passed(Socket& socket) noexcept;
+  Socket* find_receiver(std::uint32_t machine, const Address& to, const Address& from) noexcept;
+  void carry_datagram(std::uint32_t from, std::uint32_t to, const Address& at, Datagram datagram);
   void arrive_datagram(std::uint32_t from, std::uint32_t to, const Address& at, Datagram datagram);
+  void queue_datagram(Socket& socket, Datagram datagram);
+  void report_unreachable(std::uint32_t machine, const Address& from, const Address& to) noexcept;
   void free_if_done(Socket& socket) noexcept;
 
   WorldOptions& options_;

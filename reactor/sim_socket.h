@@ -67,14 +67,22 @@ struct Socket : ListNode {
   bool listening = false;
   bool ipv6_only = false;
   bool reuse_port = false;
+  bool shared = false;  // its address, with others who share theirs
   std::size_t backlog = 0;
   std::deque<Socket*> waiting;        // connections that nobody has accepted yet
   std::vector<Socket*> half_open;     // whose client has not acknowledged yet
   IntrusiveList<Socket> unanswered;  // connects that the backlog has no room for
 
-  // A datagram socket.
+  // A datagram socket; connected, it has a remote address.
   bool datagram = false;
+  bool broadcast = false;
+  bool multicast_loop = true;
+  int receive_buffer = 212992;  // only a number: the queue is as long as it is
+  int send_buffer = 212992;
+  int dropped = 0;
   std::deque<Datagram> datagrams;
+  std::vector<Membership> memberships;
+  Address bound;  // what it was bound to, while it has a peer
 
   // A connect that was started: pending, then 0 or -errno.
   static constexpr int kPending = 1;

@@ -57,7 +57,7 @@ void Network::wait_for_answer(Socket& socket) noexcept {
 void Network::connect_unix(Socket& socket) noexcept {
   const std::map<std::string, Socket*>& paths = machine(socket.machine).paths;
   socket.peer_machine = socket.machine;
-  Socket* listener = find_listener(socket.machine, socket.target, false);
+  Socket* listener = find_listener(socket.machine, socket.target);
   if (listener == nullptr) {
     const bool no_file =
         socket.target.path().front() != '\0' && !paths.contains(socket.target.path());
@@ -78,7 +78,7 @@ void Network::arrive_connect(Socket& socket, std::uint32_t retry) noexcept {
     return schedule(now_ + std::chrono::seconds(1LL << retry), EventKind::retry_connect, &socket,
                     retry + 1);
   }
-  Socket* listener = find_listener(socket.peer_machine, socket.target, false);
+  Socket* listener = find_listener(socket.peer_machine, socket.target);
   if (listener == nullptr) {
     if (at_once(socket.peer_machine, socket.machine, socket)) {
       return end_connect(socket, -ECONNREFUSED);

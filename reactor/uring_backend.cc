@@ -10,6 +10,7 @@
 #include "reactor/kernel_backend.h"
 #include "reactor/uring_abi.h"
 #include "reactor/uring_buffers.h"
+#include "reactor/uring_datagrams.h"
 #include "reactor/uring_probe.h"
 #include "reactor/uring_state.h"
 
@@ -31,6 +32,7 @@ class UringBackend final : public KernelBackend {
  public:
   UringBackend(posix::Fd wake, UringRing ring, const UringOptions& options) noexcept
       : KernelBackend(std::move(wake)),
+        datagrams_(counters_, options.buffer_ring),
         ring_(std::move(ring)),
         options_(options),
         arena_(*ring_.pool) {}
@@ -40,12 +42,15 @@ class UringBackend final : public KernelBackend {
   void cancel(Op& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void release(int fd) noexcept override {
-    if (fds_[fd].operations == 0) fds_[fd] = {};
+    if (fds_[fd].operations != 0) return;
+    fds_[fd] = {};
+    datagrams_.forget(fd);
   }
   void close(int fd) noexcept override;
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
   bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
+  Datagrams& datagrams() noexcept override { return datagrams_; }
 
  protected:
   int source_fd() noexcept override;
@@ -77,6 +82,7 @@ class UringBackend final : public KernelBackend {
   bool on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
   bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
+  bool on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool last(Op& op, std::int32_t result, Completion& out) noexcept;
   void finish(Op& op, std::int32_t result) noexcept;
   bool continue_or_end(Op& op) noexcept;
@@ -90,6 +96,7 @@ class UringBackend final : public KernelBackend {
     starved_news_ = true;
   }
 
+  UringDatagrams datagrams_;  // goes behind the ring
   UringRing ring_;
   UringOptions options_;
   ReceiveArena arena_;  // used without a buffer ring only
@@ -187,7 +194,8 @@ void UringBackend::arm(Op& op) noexcept {
     starve(op);
     return;
   }
-  io_uring_sqe* sqe = get_sqe();
+  const bool dry = op.kind == OpKind::datagrams && datagrams_.dry();
+  io_uring_sqe* sqe = dry ? nullptr : get_sqe();
   if (sqe == nullptr) {
     op.slot = kQueuedSlot;
     blocked_.push_back(op);
@@ -211,6 +219,7 @@ void UringBackend::arm(Op& op) noexcept {
     case OpKind::recv: arm_recv(op, sqe, request.role); break;
     case OpKind::send: prepare_send(static_cast<SendOp&>(op), sqe, request); break;
     case OpKind::poll: prepare_poll(static_cast<PollOp&>(op), sqe); break;
+    case OpKind::datagrams: datagrams_.prepare(ring(), sqe, op.fd); break;
     case OpKind::resolve: break;  // has no fd, see submit()
   }
   io_uring_sqe_set_data64(sqe, user_data);
@@ -400,6 +409,7 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     case OpKind::send: return on_send(op, send_bytes, cqe.res, out);
     case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
     case OpKind::connect: return last(op, cqe.res, out);
+    case OpKind::datagrams: return on_datagrams(op, cqe, out);
     case OpKind::resolve: break;
   }
   return false;
@@ -490,6 +500,15 @@ bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out)
   const Events events = events_of(static_cast<unsigned>(cqe.res) & kHangupMask);
   if (events.bits == 0) return false;
   out = {.op = &op, .result = events.bits, .more = true};
+  return true;
+}
+
+bool UringBackend::on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const UringDatagrams::Taken taken = datagrams_.take(op.fd, cqe);
+  if (taken == UringDatagrams::Taken::failed) return last(op, cqe.res, out);
+  if ((cqe.flags & IORING_CQE_F_MORE) == 0) continue_or_end(op);
+  if (taken == UringDatagrams::Taken::nothing) return false;
+  out = {.op = &op, .result = 1, .more = true};
   return true;
 }
 

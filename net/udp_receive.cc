@@ -1,0 +1,82 @@
+// How datagrams come: from the kernel's receives to the handlers.
+#include <array>
+#include <cerrno>
+
+#include "net/udp_core.h"
+#include "weir/net/block_list.h"
+
+namespace weir::inline v1::net {
+
+void UdpCore::start_receiving() noexcept {
+  if (!closing_ && receiving_.idle()) reactor_.backend().submit(receiving_);
+}
+
+void UdpCore::received(const Completion& completion) noexcept {
+  if (closing_) return finish_close_if_idle();
+  if (completion.result > 0) return read();
+  report({.code = errno_code(completion.result), .syscall = "recv"});
+  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] { start_receiving(); });
+  rest_.unref();
+}
+
+// The queue is read until a receive finds less than it has room for; at most kUdpCallsPerTurnMax
+// receives, then the others have their turn.
+void UdpCore::read() noexcept {
+  for (int calls = 0; calls < limits::kUdpCallsPerTurnMax; ++calls) {
+    const std::size_t most = saw_coalesced_ ? weir::limits::kCoalescedPerReceive
+                                            : weir::limits::kDatagramsPerReceive;
+    const Datagrams::Received received = kernel_.receive(fd_, most, coalesced_);
+    if (received.error == -EAGAIN) return;
+    if (received.error != 0) {
+      // What the peer's machine has reported (ICMP), once for each; more may be behind it.
+      report({.code = errno_code(received.error), .syscall = "recv"});
+      continue;
+    }
+    if (!deliver(received.entries) || closing_) return;
+    if (received.entries.size() < most) return;
+  }
+  reactor_.schedule_next_turn(reading_);
+}
+
+// False: the handle is gone.
+bool UdpCore::deliver(std::span<const DatagramIn> entries) {
+  std::array<Datagram, limits::kUdpMessagesMax> datagrams;
+  std::size_t count = 0;
+  saw_coalesced_ = false;
+  for (const DatagramIn& entry : entries) {
+    saw_coalesced_ = saw_coalesced_ || entry.segment != 0;
+    std::string_view left = entry.bytes;
+    const std::size_t segment = entry.segment == 0 ? left.size() : entry.segment;
+    if (options_.receive_block_list != nullptr &&
+        options_.receive_block_list->check(Address(entry.from))) {
+      counters_.blocked += entry.segment == 0 ? 1 : (left.size() + segment - 1) / segment;
+      continue;
+    }
+    do {
+      datagrams[count++] = {.bytes = left.substr(0, segment), .from = entry.from};
+      left.remove_prefix(datagrams[count - 1].bytes.size());
+      if (count < datagrams.size()) continue;
+      if (!tell({datagrams.data(), std::exchange(count, 0)})) return false;
+      if (closing_) return true;
+    } while (!left.empty());
+  }
+  return tell({datagrams.data(), count});
+}
+
+bool UdpCore::tell(std::span<const Datagram> datagrams) {
+  if (datagrams.empty()) return true;
+  const bool one_by_one = events.messages.empty() && !events.message.empty();
+  if (!one_by_one) {
+    for (const Datagram& one : datagrams) count(one);
+    if (!emit(events.messages, datagrams)) return false;
+    if (events.message.empty()) return true;
+  }
+  for (const Datagram& one : datagrams) {
+    if (closing_) return true;
+    if (one_by_one) count(one);
+    if (!emit(events.message, one)) return false;
+  }
+  return true;
+}
+
+}  // namespace weir::inline v1::net
