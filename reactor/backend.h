@@ -116,7 +116,7 @@ struct ResolveOp : Op {
 // close_file(). EAGAIN: kBlockingJobsMax jobs wait for a thread.
 //
 // Once; the bytes come in Completion::buffer, 0 is the end. What a cancelled read has taken out of
-// a pipe or terminal after all is the next read's of that fd, which may then get more than it wants.
+// a pipe or terminal after all is the next read's of that fd, which may get more than it wants.
 struct ReadOp : Op {
   explicit ReadOp(Done op_done) noexcept : Op(OpKind::read, op_done) {}
   std::int64_t offset = -1;

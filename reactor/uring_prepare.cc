@@ -45,6 +45,7 @@ void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept {
 
 bool goes_by_thread(const Op& op) noexcept {
   if (op.kind == OpKind::open) return true;
+  if (op.kind == OpKind::read) return op.fd < 0;
   return op.kind == OpKind::write && posix::kind_of(op.fd) != posix::FileKind::regular;
 }
 

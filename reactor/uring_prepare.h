@@ -14,8 +14,8 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept;
 void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
 
-// Opening, and writes to what is no regular file: the ring's writes raise SIGPIPE in whichever
-// thread enters it, and a write to a terminal that polls as writable blocks that thread.
+// Opening, what has no fd, and writes to what is no regular file: the ring's writes raise SIGPIPE
+// in whichever thread enters it, and one to a terminal that polls as writable blocks that thread.
 bool goes_by_thread(const Op& op) noexcept;
 // Memory for the read. False when it is refused.
 bool make_room(ReadOp& op) noexcept;
