@@ -43,6 +43,9 @@ inline constexpr int kUdpCallsPerTurnMax = 4;
 // Datagrams told to a handler at a time.
 inline constexpr std::size_t kUdpMessagesMax = 128;
 
+// One read of a pipe, terminal or file: as much as a pipe holds.
+inline constexpr std::size_t kFileReadBytesDefault = 64 * 1024;
+
 // How long an attempt to connect to one of several addresses may take before the next one is tried,
 // and the least that may be asked for (RFC 8305, section 5).
 inline constexpr Duration kAttemptTimeoutDefault = std::chrono::milliseconds(250);

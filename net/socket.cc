@@ -24,7 +24,7 @@ Socket::Socket(Server& server, NetPart& net, const SocketOptions& options, Socke
 
 Socket::~Socket() {
   const bool listener_running = guard_ != nullptr;
-  Pipe::part_all(*this);
+  part_pipes();
   abandon();
   if (own_ == nullptr) return;
   if (listener_running) {
@@ -58,11 +58,21 @@ void Socket::abandon() noexcept {
 }
 
 Socket::Own& Socket::own() {
-  if (own_ == nullptr) own_ = new Own();
+  if (own_ == nullptr) own_ = new Own(*this);
   return *own_;
 }
 
 SocketEvents& Socket::own_events() { return own().events; }
+
+PipeSource& source_of(Socket& socket) { return socket.own().source; }
+
+PipeSink& sink_of(Socket& socket) { return socket.own().sink; }
+
+void Socket::part_pipes() noexcept {
+  if (own_ == nullptr) return;
+  Pipe::part_all(own_->source);
+  Pipe::part_all(own_->sink);
+}
 
 void Socket::data_listener_added() { look_again(); }
 
@@ -162,10 +172,10 @@ Expected<void> Socket::reset_and_destroy() {
 
 bool Socket::consuming() const noexcept {
   if (paused_ || detaching_) return false;
-  if (own_ != nullptr && own_->blocked_pipes != 0) return false;
+  if (own_ != nullptr && own_->source.pipe_is_blocked()) return false;
   if (user_ != nullptr) return true;
   if (flowing_ || (shared_ != nullptr && !shared_->data.empty())) return true;
-  return own_ != nullptr && (!own_->events.data.empty() || !own_->pipes_out.empty());
+  return own_ != nullptr && (!own_->events.data.empty() || !own_->source.pipes_out.empty());
 }
 
 // A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
@@ -176,7 +186,7 @@ void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
   const Reactor& reactor = net_.reactor();
-  const bool paused = paused_ || (own_ != nullptr && own_->blocked_pipes != 0);
+  const bool paused = paused_ || (own_ != nullptr && own_->source.pipe_is_blocked());
   const bool holds_little = held_ == nullptr || held_->size() < 2;
   const bool just_paused = paused && holds_little && !reactor.memory_in_demand() &&
                            paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
@@ -256,7 +266,7 @@ bool Socket::peer_end() {
   if (!tell_user([](StreamUser& user) { user.on_stream_end(); })) return false;
   if (!emit(&SocketEvents::end)) return false;
   if (state_ != State::open) return false;
-  Pipe::end_all(*this);
+  if (own_ != nullptr) Pipe::end_all(own_->source);
   if (!allow_half_open_ && !ended_) auto_end_due_ = true;
   schedule();
   return true;
@@ -297,7 +307,7 @@ bool Socket::finish_output() {
   if (!ended_ || finished_ || channel_->queued() != 0 || channel_->sending()) return true;
   finished_ = true;
   channel_->shutdown_write();
-  Pipe::destination_finished(*this);
+  if (own_ != nullptr) Pipe::destination_finished(own_->sink);
   if (!complete_ends({}) || state_ != State::open) return false;
   if (!emit(&SocketEvents::finish) || state_ != State::open) return false;
   if (!destroy_when_finished_) return true;
@@ -319,7 +329,7 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
   if (!tell_user(tell) || state_ != State::open) return;
   if (drained && !ended_) {
     if (!emit(&SocketEvents::drain) || state_ != State::open) return;
-    Pipe::resume_all(*this);
+    if (own_ != nullptr) Pipe::resume_all(own_->sink);
   }
   if (!complete_writes() || state_ != State::open) return;
   if (ended_ || detaching_ || channel_->queued() != 0) schedule();
@@ -367,7 +377,7 @@ void Socket::begin_close(CloseMode mode) {
   stop_idle_timer();
   held_.reset();
   drop_dialing();
-  Pipe::part_all(*this);
+  part_pipes();
   if (channel_ != nullptr) return channel_->close(mode);
   close_due_ = true;
   schedule();

@@ -22,7 +22,8 @@
 namespace weir::inline v1::net {
 
 class Server;
-struct Pipe;
+class PipeSink;
+class PipeSource;
 
 class SocketRef;
 
@@ -173,7 +174,8 @@ class Socket final : public Stream,
  private:
   friend class Server;
   friend class SocketRef;
-  friend struct Pipe;
+  friend PipeSource& source_of(Socket& socket);
+  friend PipeSink& sink_of(Socket& socket);
   friend struct SocketSlab;
   friend class Slab<Socket>;
   friend class SocketListeners<Socket>;
@@ -222,6 +224,7 @@ class Socket final : public Stream,
   void on_over_budget(bool must_close) noexcept override;
   void on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept override;
 
+  void part_pipes() noexcept;
   static void run_service(Task& task) noexcept;
   void service() noexcept;
   bool deliver_held();

@@ -282,7 +282,7 @@ void Socket::stand() {
   if (!emit(&SocketEvents::connect) || state_ != State::open) return;
   if (!emit(&SocketEvents::ready) || state_ != State::open) return;
   if (reset_when_connected_) return begin_close(CloseMode::reset);
-  Pipe::resume_all(*this);
+  if (own_ != nullptr) Pipe::resume_all(own_->sink);
   schedule();
 }
 

@@ -89,7 +89,7 @@ bool Socket::tell_user_closed() {
 }
 
 bool Socket::emit_data(Buffer bytes) {
-  const bool piped = own_ != nullptr && !own_->pipes_out.empty();
+  const bool piped = own_ != nullptr && !own_->source.pipes_out.empty();
   const bool own_follow = piped || (own_ != nullptr && !own_->events.data.empty());
   const ListenerId newest = own_ == nullptr ? ListenerId::none : own_->events.data.newest();
   Guard guard(*this);
@@ -108,7 +108,7 @@ bool Socket::emit_data(Buffer bytes) {
   }
   if (shared_ != nullptr) shared_->data.emit_each(call_shared);
   if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
-  if (guard.alive() && piped && !destroyed()) Pipe::feed_all(*this, std::move(bytes));
+  if (guard.alive() && piped && !destroyed()) Pipe::feed_all(own_->source, std::move(bytes));
   return guard.alive();
 }
 

@@ -28,7 +28,7 @@ Expected<void> Socket::adopt(int fd) {
   apply_options();
   set_timeout_of_options();
   touch();
-  Pipe::resume_all(*this);
+  if (own_ != nullptr) Pipe::resume_all(own_->sink);
   schedule();
   return {};
 }
@@ -55,7 +55,7 @@ void Socket::hand_over() {
   mine.detached_fd = channel_->fd();
   state_ = State::closing;
   stop_idle_timer();
-  Pipe::part_all(*this);
+  part_pipes();
   channel_->close(CloseMode::hand_over);
 }
 

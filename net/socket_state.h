@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 
+#include "net/pipe_ends.h"
 #include "weir/net/socket.h"
 
 namespace weir::inline v1::net {
@@ -52,6 +53,24 @@ struct Socket::Own {
     void operator()() const noexcept { socket->destroy(Mistake::aborted); }
   };
 
+  struct Source final : PipeSource {
+    explicit Source(Socket& its_socket) noexcept : socket(its_socket) {}
+    void pipe_added() noexcept override { socket.data_listener_added(); }
+    void pipe_blocked() noexcept override { socket.note_pause(); }
+    void pipe_unblocked() noexcept override { socket.look_again(); }
+    Socket& socket;
+  };
+  struct Sink final : PipeSink {
+    explicit Sink(Socket& its_socket) noexcept : socket(its_socket) {}
+    // A socket that is yet to connect takes nothing.
+    bool pipe_may_write() const noexcept override { return socket.state_ != State::fresh; }
+    Write pipe_write(Buffer&& bytes) override { return socket.write(std::move(bytes)); }
+    void pipe_end() override { socket.end(); }
+    Socket& socket;
+  };
+
+  explicit Own(Socket& socket) noexcept : source(socket), sink(socket) {}
+
   SocketEvents events;
   SocketOptions options;
   Error error;  // what ended the connection; no code: nothing did
@@ -63,9 +82,8 @@ struct Socket::Own {
   std::vector<ListenerId> once_timed_out;
   Function<void(Socket&, Expected<Detached>)> detached;
   int detached_fd = -1;
-  std::vector<Pipe*> pipes_out;
-  std::vector<Pipe*> pipes_in;
-  std::uint32_t blocked_pipes = 0;  // of those out
+  Source source;
+  Sink sink;
   std::uint64_t dropped_writes = 0;
 };
 
@@ -105,35 +123,6 @@ struct Socket::IdleTimer : TimerNode {
   Duration timeout;
   Instant last_activity;
   std::size_t queued_seen = 0;
-};
-
-// One source feeding one destination. Owned by both: the first to go deletes it.
-struct Pipe {
-  static void join(Socket& from, Socket& to, bool end);
-  static void part(Socket& from, Socket& to) noexcept;
-  // All that start or end at this socket.
-  static void part_all(Socket& socket) noexcept;
-  // The source has bytes, or its end; the destination has room again.
-  static void feed_all(Socket& from, Buffer bytes);
-  static void end_all(Socket& from);
-  static void resume_all(Socket& to);
-  // Nothing more can be written to it: its sources are read on without it.
-  static void destination_finished(Socket& to) noexcept;
-
-  static bool is_in(const std::vector<Pipe*>& pipes, const Pipe* pipe) noexcept;
-  bool feed(Buffer bytes);
-  void block();
-  void unblock();
-  void resume();
-  void source_gone();
-  void remove() noexcept;
-
-  Socket* from;  // null when it has gone before the destination took its last bytes
-  Socket* to;
-  bool end;
-  bool blocked = false;
-  bool end_due = false;  // the source has ended while bytes of it wait here
-  Buffer refused;        // not taken by the destination yet
 };
 
 }  // namespace weir::inline v1::net

@@ -22,7 +22,9 @@
 
 namespace weir::inline v1 {
 
-enum class OpKind : std::uint8_t { accept, connect, recv, send, poll, datagrams, resolve };
+enum class OpKind : std::uint8_t {
+  accept, connect, recv, send, poll, datagrams, resolve, read, write, open
+};
 
 // idle -> submitted -> (completion, more)* -> completion, no more -> idle. cancel() only makes it
 // `cancelling`; the last completion still comes.
@@ -115,12 +117,47 @@ struct ResolveOp : Op {
   std::error_code error;
 };
 
+// The next three are for any fd that is not one of the backend's sockets: pipe, terminal, regular
+// file, device, blocking or not. The backend never changes the fd's flags, which other processes
+// may share, and never blocks the reactor's thread. `offset` -1 is the file's own position, where
+// at most one read and one write are in flight. Whoever is done with an fd calls release() or
+// close_file(). EAGAIN: kBlockingJobsMax jobs wait for a thread.
+//
+// Once; the bytes come in Completion::buffer, 0 is the end. What a cancelled read has taken out of
+// a pipe or terminal after all is the next read's of that fd, which may get more than it wants.
+struct ReadOp : Op {
+  explicit ReadOp(Done op_done) noexcept : Op(OpKind::read, op_done) {}
+  std::int64_t offset = -1;
+  std::size_t size = 0;  // wanted, 1 to kFileBytesMax
+  BufferBlock room;      // the backend's
+};
+
+// Once; the result may be less than the pieces hold, kFileBytesMax at most: the rest is the owner's
+// to submit again. A write that ends with ECANCELED may have been made, in part or whole; a later
+// one of the same fd comes behind it. A pipe without a reader is EPIPE, never a signal.
+struct WriteOp : Op {
+  explicit WriteOp(Done op_done) noexcept : Op(OpKind::write, op_done) {}
+  std::int64_t offset = -1;
+  std::span<const iovec> pieces;
+};
+
+// Once, without an fd: open(2) of a file; the result is an fd (close-on-exec), the receiver's.
+struct OpenOp : Op {
+  explicit OpenOp(Done op_done) noexcept : Op(OpKind::open, op_done) {}
+  std::string path;
+  bool writes = false;     // else reads
+  bool creates = false;    // a file that is not there
+  bool truncates = false;  // a file that is
+  bool appends = false;    // each write goes to the end
+  unsigned permissions = 0666;  // of a file that is created, less the umask
+};
+
 struct Completion {
   Op* op = nullptr;
   std::int32_t result = 0;  // >= 0 as the system call returns; < 0 is -errno, -ECANCELED after a
                             // cancel() that won
   bool more = false;        // further completions of this op follow
-  Buffer buffer = {};       // recv only
+  Buffer buffer = {};       // recv and read only
 };
 
 struct ListenOptions {
@@ -214,6 +251,8 @@ class Backend {
   // it. close() does so itself; its precondition is that none is.
   virtual void release(int fd) noexcept = 0;
   virtual void close(int fd) noexcept = 0;
+  // Likewise for an fd of ReadOp, WriteOp and OpenOp.
+  virtual void close_file(int fd) noexcept = 0;
 
   // UDP; the backend's.
   virtual Datagrams& datagrams() noexcept = 0;

@@ -77,6 +77,16 @@ Buffer BufferBlock::append(std::string_view bytes) noexcept {
   return view;
 }
 
+std::span<char> BufferBlock::space() noexcept {
+  return chunk_ == nullptr ? std::span<char>() : std::span(chunk_->data + used_, room());
+}
+
+Buffer BufferBlock::commit(std::size_t size) noexcept {
+  Buffer view = view_of_chunk(chunk_, used_, size);
+  used_ += size;
+  return view;
+}
+
 void BufferBlock::extend(Buffer& last, std::string_view bytes) noexcept {
   WEIR_ASSERT(bytes.size() <= room() && last.data_ + last.size_ == chunk_->data + used_);
   std::memcpy(chunk_->data + used_, bytes.data(), bytes.size());

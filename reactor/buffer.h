@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -165,6 +166,10 @@ class BufferBlock {
   std::size_t room() const noexcept { return chunk_ == nullptr ? 0 : chunk_->capacity - used_; }
   // Appends `bytes` and returns a view of them. Precondition: they fit.
   [[nodiscard]] Buffer append(std::string_view bytes) noexcept;
+  // The room itself, for whoever reads into it, and a view of the first `size` bytes that are there
+  // now. Precondition: they fit.
+  std::span<char> space() noexcept;
+  [[nodiscard]] Buffer commit(std::size_t size) noexcept;
   // Appends `bytes` to a view that ends where this block's bytes end. Precondition: they fit.
   void extend(Buffer& last, std::string_view bytes) noexcept;
   void reset() noexcept {

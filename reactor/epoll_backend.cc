@@ -114,6 +114,9 @@ void EpollBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
   if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
+  const bool of_file =
+      op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::open;
+  if (of_file) return files().submit(op);
   WEIR_ASSERT(op.fd >= 0);
   op.slot = static_cast<std::uint32_t>(op.fd);
   Entry& entry = entries_[op.fd];
@@ -188,6 +191,7 @@ void EpollBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
   if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
+  if (FileOperations::owns(op)) return files().cancel(op);
   Entry& entry = entries_[op.fd];
   if (entry.reader == &op) entry.reader = nullptr;
   if (entry.writer == &op) entry.writer = nullptr;
@@ -196,7 +200,7 @@ void EpollBackend::cancel(Op& op) noexcept {
 }
 
 std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexcept {
-  collect_lookups();
+  collect_answers();
   std::size_t count = take_local(batch);
   if (count != 0 && !skipped_kernel_) {
     skipped_kernel_ = true;
@@ -364,6 +368,7 @@ bool EpollBackend::end_reader(Op& op, Entry& entry, std::int32_t result,
 // The registration is taken back before the fd is closed or handed out: a duplicate elsewhere
 // would keep it alive (epoll(7)).
 void EpollBackend::release(int fd) noexcept {
+  files().forget(fd);
   Entry& entry = entries_[fd];
   if (entry.reader != nullptr || entry.writer != nullptr || !entry.pollers.empty()) return;
   if (entry.registered) {

@@ -63,7 +63,8 @@ void KernelBackend::cancel_lookup(ResolveOp& op) {
   finish(op, -ECANCELED);
 }
 
-void KernelBackend::collect_lookups() {
+void KernelBackend::collect_answers() {
+  files_.collect();
   while (ResolveOp* op = lookups_.take_answered()) {
     finish(*op, op->error ? -EIO : 0);
   }
@@ -116,7 +117,7 @@ void KernelBackend::prepare_host(Instant until, bool work_left) noexcept {
     alarm.it_value.tv_nsec = (since_boot % std::chrono::seconds(1)).count();
   }
   ::timerfd_settime(alarm_fd_.get(), TFD_TIMER_ABSTIME, &alarm, nullptr);
-  if (work_left || lookups_.answered()) wake();
+  if (work_left || lookups_.answered() || files_.answered()) wake();
 }
 
 }  // namespace weir::inline v1

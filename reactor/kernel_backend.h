@@ -9,6 +9,7 @@
 #include "weir/reactor/backend.h"
 #include "weir/reactor/buffer_pool.h"
 #include "weir/reactor/posix.h"
+#include "reactor/file_operations.h"
 #include "reactor/name_lookups.h"
 
 namespace weir::inline v1 {
@@ -45,7 +46,9 @@ class LocalCompletions {
 class KernelBackend : public Backend {
  public:
   explicit KernelBackend(posix::Fd wake_fd)
-      : wake_fd_(std::move(wake_fd)), lookups_(wake_fd_.get()) {}
+      : wake_fd_(std::move(wake_fd)),
+        lookups_(wake_fd_.get()),
+        files_(*this, local_, wake_fd_.get()) {}
 
   void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
   Instant now() const noexcept override { return posix::now(); }
@@ -62,6 +65,11 @@ class KernelBackend : public Backend {
   int get(int fd, SocketFact fact) const noexcept override;
   void shutdown(int fd, Direction direction) noexcept override;
   void remove_path(const std::string& path) noexcept override;
+  void close_file(int fd) noexcept override {
+    release(fd);
+    ++counters_.system_calls;
+    posix::close(fd);
+  }
   int event_fd() noexcept override;
 
  protected:
@@ -74,7 +82,11 @@ class KernelBackend : public Backend {
   // Lookups of names need no fd: they pass the rest of the backend by.
   void start_lookup(ResolveOp& op);
   void cancel_lookup(ResolveOp& op);
-  void collect_lookups();
+  // Answers of threads, also to file operations.
+  void collect_answers();
+
+  // Operations on files, as far as the backend has nothing better.
+  FileOperations& files() noexcept { return files_; }
 
   // The fd that is readable while the kernel has events for this backend.
   virtual int source_fd() noexcept = 0;
@@ -93,6 +105,7 @@ class KernelBackend : public Backend {
  private:
   posix::Fd wake_fd_;
   NameLookups lookups_;
+  FileOperations files_;
   posix::Fd host_fd_;   // an epoll set over source, wake and alarm, made by event_fd()
   posix::Fd alarm_fd_;  // a timerfd
 };

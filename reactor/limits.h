@@ -72,6 +72,12 @@ inline constexpr std::size_t kBlockingThreadsMax = 4;
 inline constexpr std::size_t kBlockingJobsMax = 1024;
 inline constexpr Duration kBlockingThreadIdle = std::chrono::seconds(10);
 
+// One read or write of a file, pipe or terminal: the copy takes the reactor's thread some 20 us.
+inline constexpr std::size_t kFileBytesMax = 256 * 1024;
+// One write to a pipe or terminal by a thread: a pipe that polls as writable takes as much at once
+// (PIPE_BUF), a terminal nearly always, so that the thread does not wait for a reader.
+inline constexpr std::size_t kThreadWriteBytesMax = 4096;
+
 // Messages that other threads have posted and that are not run yet (a power of two).
 inline constexpr std::size_t kPostedTasksDefault = 4096;
 

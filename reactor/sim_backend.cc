@@ -4,9 +4,11 @@
 #include <cerrno>
 #include <cstring>
 
+#include "reactor/file_operations.h"
 #include "reactor/sim_datagrams.h"
 #include "reactor/sim_memory.h"
 #include "reactor/sim_network.h"
+#include "weir/reactor/posix.h"
 
 namespace weir::inline v1 {
 
@@ -54,9 +56,18 @@ const char* trace_name(OpKind kind) noexcept {
     case OpKind::poll: return "poll";
     case OpKind::datagrams: return "datagrams";
     case OpKind::resolve: return "resolve";
+    case OpKind::read: return "read";
+    case OpKind::write: return "write";
+    case OpKind::open: return "open";
   }
   return "";
 }
+
+bool is_of_file(const Op& op) noexcept {
+  return op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::open;
+}
+
+bool has_socket(const Op& op) noexcept { return op.kind != OpKind::resolve && !is_of_file(op); }
 
 bool last(Op& op, std::int32_t result, Completion& out) noexcept {
   out = {.op = &op, .result = result, .more = false};
@@ -118,7 +129,7 @@ void SimBackend::submit(Op& op) noexcept {
   op.state = OpState::submitted;
   op.slot = network_.random().chance(network_.faults().no_memory) ? kRefused : kInFlight;
   attempts_.push_back(op);
-  if (op.kind == OpKind::resolve) return;
+  if (!has_socket(op)) return;
   if (network_.find(machine_, op.fd) == nullptr) {
     op.slot = kCancelled;
     return violation("an operation was submitted on what is not open", op.fd);
@@ -165,7 +176,7 @@ void SimBackend::enforce_cancel(Op& op) noexcept {
 void SimBackend::unpark(Op& op) noexcept {
   op.unlink();
   std::erase_if(put_off_, [&op](const PutOff& one) { return one.op == &op; });
-  if (op.kind == OpKind::resolve) return;
+  if (!has_socket(op)) return;
   Socket* mine = network_.find(machine_, op.fd);
   if (mine == nullptr) return;
   if (mine->reader == &op) mine->reader = nullptr;
@@ -315,8 +326,11 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   Op& op = *completion.op;
   WEIR_ASSERT(op.slot != Op::kNoSlot);  // nothing comes behind the last result
   const Faults& faults = network_.faults();
-  network_.trace().note(now(), machine_, network_.machine(machine_).name, op.fd,
-                        trace_name(op.kind), completion.result);
+  // A real file's number differs from run to run.
+  const int traced = is_of_file(op) ? -1 : op.fd;
+  const std::int32_t result = op.kind == OpKind::open ? 0 : completion.result;
+  network_.trace().note(now(), machine_, network_.machine(machine_).name, traced,
+                        trace_name(op.kind), result);
   if (completion.more) {
     if (op.slot != kCancelled) op.slot = kInFlight;
     const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
@@ -326,7 +340,7 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   }
   op.slot = Op::kNoSlot;
   std::erase_if(cancels_, [&op](const PutOff& one) { return one.op == &op; });
-  if (op.kind == OpKind::resolve) return;
+  if (!has_socket(op)) return;
   Socket* mine = network_.find(machine_, op.fd);
   if (mine == nullptr || mine->in_flight == 0) return;
   --mine->in_flight;
@@ -362,6 +376,7 @@ void SimBackend::shuffle(std::span<Completion> batch) noexcept {
 bool SimBackend::attempt(Op& op, Completion& out) noexcept {
   if (op.slot == kCancelled) return last(op, -ECANCELED, out);
   if (op.kind == OpKind::resolve) return attempt_resolve(static_cast<ResolveOp&>(op), out);
+  if (is_of_file(op)) return attempt_file(op, out);
   Socket& mine = socket(op.fd);
   if (mine.starved == &op) mine.starved = nullptr;
   if (op.slot == kRefused) return last(op, -ENOMEM, out);
@@ -376,9 +391,37 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::send: return attempt_send(static_cast<SendOp&>(op), mine, out);
     case OpKind::poll: return attempt_poll(static_cast<PollOp&>(op), mine, out);
     case OpKind::datagrams: return attempt_datagrams(op, mine, out);
-    case OpKind::resolve: break;
+    case OpKind::resolve:
+    case OpKind::read:
+    case OpKind::write:
+    case OpKind::open: break;
   }
   return false;
+}
+
+// Files are outside of the simulation: a plain call, which takes no virtual time and does not fail
+// by chance but for memory.
+bool SimBackend::attempt_file(Op& op, Completion& out) noexcept {
+  if (op.slot == kRefused) return last(op, -ENOMEM, out);
+  if (op.kind == OpKind::open) return last(op, posix::open_file(static_cast<OpenOp&>(op)), out);
+  const posix::FileKind kind = posix::kind_of(op.fd);
+  if (kind == posix::FileKind::closed) return last(op, -EBADF, out);
+  if (kind != posix::FileKind::regular) return last(op, -ENOTSUP, out);
+  if (op.kind == OpKind::write) {
+    const auto& write = static_cast<WriteOp&>(op);
+    if (write.pieces.empty()) return last(op, 0, out);
+    const iovec& first = write.pieces.front();
+    return last(op,
+                posix::write_file(op.fd, write.offset,
+                                  {static_cast<const char*>(first.iov_base), first.iov_len}),
+                out);
+  }
+  auto& read = static_cast<ReadOp&>(op);
+  const bool room = read.room.room() >= read.size || read.room.allocate(read.size);
+  if (!room) return last(op, -ENOMEM, out);
+  last(op, posix::read_file(op.fd, read.offset, read.room.space().first(read.size)), out);
+  if (out.result > 0) out.buffer = bytes_read(read.room, static_cast<std::size_t>(out.result));
+  return true;
 }
 
 bool SimBackend::attempt_resolve(ResolveOp& op, Completion& out) noexcept {
@@ -613,12 +656,14 @@ void SimBackend::force_out(Socket& mine) noexcept {
   }
   for (Op* op : found) enforce_cancel(*op);
   attempts_.for_each([&](Op& op) {
-    if (op.fd == mine.fd && op.kind != OpKind::resolve) op.slot = kCancelled;
+    if (op.fd == mine.fd && has_socket(op)) op.slot = kCancelled;
   });
   for (const Late& one : late_) {
     if (one.completion.op->fd == mine.fd) one.completion.op->slot = kCancelled;
   }
 }
+
+void SimBackend::close_file(int fd) noexcept { posix::close(fd); }
 
 std::size_t SimBackend::live_chunks() const noexcept { return memory_->live_chunks(); }
 

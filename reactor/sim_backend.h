@@ -37,7 +37,8 @@ struct SimOptions {
 // Everything happens in the order in which it was asked for, so the same program gives the same
 // events. It has TCP with a receive window, FIN, RST and half-open connections, and Unix sockets;
 // connecting to 192.0.2.0/24 (RFC 5737) is never answered. Names come from a host table. Its fds
-// are numbers of its own.
+// are numbers of its own. Files are the machine's real ones, read and written at once; pipes and
+// terminals are ENOTSUP.
 //
 // By itself it is one machine that has every address, where nothing is late, cut short or lost.
 // Its clock moves only when nothing can happen before the next deadline; then it jumps. With no
@@ -74,6 +75,7 @@ class SimBackend final : public Backend {
   void release(int fd) noexcept override;
   void close(int fd) noexcept override;
   Datagrams& datagrams() noexcept override;
+  void close_file(int fd) noexcept override;
   int event_fd() noexcept override { return -1; }
   void prepare(Instant until) noexcept override { deadline_ = until; }
   std::size_t live_chunks() const noexcept override;
@@ -136,6 +138,7 @@ class SimBackend final : public Backend {
   bool attempt_datagrams(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_resolve(ResolveOp& op, Completion& out) noexcept;
+  bool attempt_file(Op& op, Completion& out) noexcept;
   bool refused(Error& error, const char* syscall, const Address& address) noexcept;
   void violation(const std::string& what, int fd) const;
 

@@ -2,7 +2,6 @@
 
 #include <liburing.h>
 #include <poll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,22 +10,12 @@
 #include "reactor/uring_abi.h"
 #include "reactor/uring_buffers.h"
 #include "reactor/uring_datagrams.h"
+#include "reactor/uring_prepare.h"
 #include "reactor/uring_probe.h"
 #include "reactor/uring_state.h"
 
-namespace weir::inline v1 {
+namespace weir::inline v1::uring {
 namespace {
-
-using uring::events_of;
-using uring::FdState;
-using uring::is_passing;
-using uring::kHangupMask;
-using uring::kIgnoredMark;
-using uring::kQueuedSlot;
-using uring::kReadableMask;
-using uring::kWakeMark;
-using uring::Request;
-using uring::Role;
 
 class UringBackend final : public KernelBackend {
  public:
@@ -42,6 +31,7 @@ class UringBackend final : public KernelBackend {
   void cancel(Op& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void release(int fd) noexcept override {
+    files().forget(fd);
     if (fds_[fd].operations != 0) return;
     fds_[fd] = {};
     datagrams_.forget(fd);
@@ -65,8 +55,6 @@ class UringBackend final : public KernelBackend {
   io_uring_sqe* get_sqe() noexcept;
   void arm(Op& op) noexcept;
   void arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept;
-  void prepare_send(SendOp& op, io_uring_sqe* sqe, Request& request) noexcept;
-  void prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept;
   std::uint64_t attach(Op& op, Role role) noexcept;
   void send_cancel(Op& op) noexcept;
   void arm_wake() noexcept;
@@ -81,6 +69,7 @@ class UringBackend final : public KernelBackend {
   bool on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
+  bool on_read(ReadOp& op, std::int32_t result, Completion& out) noexcept;
   bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool last(Op& op, std::int32_t result, Completion& out) noexcept;
@@ -173,8 +162,10 @@ void UringBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
   if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
+  if (goes_by_thread(op)) return files().submit(op);
   ++fds_[op.fd].operations;
   if (ring_.ring == nullptr) return finish(op, -ECANCELED);
+  if (op.kind == OpKind::read && !make_room(static_cast<ReadOp&>(op))) return finish(op, -ENOMEM);
   if (op.kind == OpKind::send) {
     op.slot = kQueuedSlot;
     sends_.push_back(op);
@@ -204,23 +195,21 @@ void UringBackend::arm(Op& op) noexcept {
   const std::uint64_t user_data = attach(op, Role::operation);
   Request& request = requests_[op.slot];
   switch (op.kind) {
-    case OpKind::accept: {
-      constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-      if (options_.multishot_accept) {
-        io_uring_prep_multishot_accept(sqe, op.fd, nullptr, nullptr, kFlags);
-      } else {
-        io_uring_prep_accept(sqe, op.fd, nullptr, nullptr, kFlags);
-      }
-      break;
-    }
+    case OpKind::accept: prepare_accept(sqe, op.fd, options_.multishot_accept); break;
     case OpKind::connect:
       io_uring_prep_connect(sqe, op.fd, reinterpret_cast<sockaddr*>(connect->scratch), size);
       break;
     case OpKind::recv: arm_recv(op, sqe, request.role); break;
-    case OpKind::send: prepare_send(static_cast<SendOp&>(op), sqe, request); break;
-    case OpKind::poll: prepare_poll(static_cast<PollOp&>(op), sqe); break;
+    case OpKind::send:
+      request.send_bytes = prepare_send(sqe, static_cast<SendOp&>(op));
+      fds_[op.fd].send_in_ring = true;
+      break;
+    case OpKind::poll: prepare_poll(sqe, static_cast<PollOp&>(op)); break;
     case OpKind::datagrams: datagrams_.prepare(ring(), sqe, op.fd); break;
-    case OpKind::resolve: break;  // has no fd, see submit()
+    case OpKind::read: prepare_read(sqe, static_cast<ReadOp&>(op)); break;
+    case OpKind::write: prepare_write(sqe, static_cast<WriteOp&>(op)); break;
+    case OpKind::resolve:
+    case OpKind::open: break;  // have no fd, see submit()
   }
   io_uring_sqe_set_data64(sqe, user_data);
 }
@@ -237,37 +226,11 @@ void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
   sqe->buf_group = BufferRing::kGroup;
 }
 
-// MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd. A
-// descriptor goes with the first part only: the rest is submitted again without it.
-void UringBackend::prepare_send(SendOp& op, io_uring_sqe* sqe, Request& request) noexcept {
-  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0);
-  std::size_t bytes = 0;
-  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
-  request.send_bytes = static_cast<std::uint32_t>(bytes);
-  fds_[op.fd].send_in_ring = true;
-  if (op.pieces.size() == 1 && op.passed_fd < 0) {
-    io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags);
-    return;
-  }
-  const auto* message = static_cast<const msghdr*>(posix::message_of(op));
-  io_uring_prep_sendmsg(sqe, op.fd, message, static_cast<unsigned>(flags));
-}
-
-void UringBackend::prepare_poll(PollOp& op, io_uring_sqe* sqe) noexcept {
-  if (op.watch_hangup) {
-    io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
-    return;
-  }
-  unsigned mask = 0;
-  if (op.wanted.has(Events::readable)) mask |= POLLIN;
-  if (op.wanted.has(Events::writable)) mask |= POLLOUT;
-  io_uring_prep_poll_add(sqe, op.fd, mask);
-}
-
 void UringBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
   if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
+  if (FileOperations::owns(op)) return files().cancel(op);
   op.unlink();
   if (op.slot == kQueuedSlot) return finish(op, -ECANCELED);
   send_cancel(op);
@@ -329,7 +292,7 @@ void UringBackend::queue_waiting() noexcept {
 }
 
 std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
-  collect_lookups();
+  collect_answers();
   if (!is_ours()) lose_ring();
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
@@ -408,9 +371,13 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     case OpKind::recv: return on_recv(op, cqe, out);
     case OpKind::send: return on_send(op, send_bytes, cqe.res, out);
     case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
+    case OpKind::read: return on_read(static_cast<ReadOp&>(op), cqe.res, out);
+    case OpKind::write:
+      return is_passing(cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
     case OpKind::connect: return last(op, cqe.res, out);
     case OpKind::datagrams: return on_datagrams(op, cqe, out);
-    case OpKind::resolve: break;
+    case OpKind::resolve:
+    case OpKind::open: break;
   }
   return false;
 }
@@ -491,6 +458,14 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
     if (posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
   }
   return last(op, result, out);
+}
+
+// A read that was cancelled and has brought something all the same is a read.
+bool UringBackend::on_read(ReadOp& op, std::int32_t result, Completion& out) noexcept {
+  if (is_passing(result)) return continue_or_end(op);
+  last(op, result, out);
+  if (result > 0) out.buffer = bytes_read(op.room, static_cast<std::size_t>(result));
+  return true;
 }
 
 bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept {
@@ -702,6 +677,9 @@ void UringBackend::prepare(Instant until) noexcept {
 }
 
 }  // namespace
+}  // namespace weir::inline v1::uring
+
+namespace weir::inline v1 {
 
 Expected<UringBackendMade> make_uring_backend(const BackendOptions& options) {
   auto wake = posix::make_eventfd();
@@ -709,7 +687,7 @@ Expected<UringBackendMade> make_uring_backend(const BackendOptions& options) {
   auto ring = make_uring_ring(options);
   if (!ring) return failure(ring.error());
   std::string techniques = ring->techniques;
-  return UringBackendMade{.backend = std::make_unique<UringBackend>(
+  return UringBackendMade{.backend = std::make_unique<uring::UringBackend>(
                               std::move(*wake), std::move(*ring), options.uring),
                           .techniques = std::move(techniques)};
 }

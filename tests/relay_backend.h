@@ -50,6 +50,7 @@ class RelayBackend : public Backend {
   void release(int fd) noexcept override { behind_->release(fd); }
   void close(int fd) noexcept override { behind_->close(fd); }
   Datagrams& datagrams() noexcept override { return behind_->datagrams(); }
+  void close_file(int fd) noexcept override { behind_->close_file(fd); }
   int event_fd() noexcept override { return behind_->event_fd(); }
   void prepare(Instant until) noexcept override { behind_->prepare(until); }
   std::size_t live_chunks() const noexcept override { return behind_->live_chunks(); }

@@ -1,0 +1,85 @@
+// Reads, writes and opening of what is no socket, for a kernel backend. Private to this package.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "reactor/posix_files.h"
+#include "weir/reactor/backend.h"
+
+namespace weir::inline v1 {
+
+class LocalCompletions;
+
+// Each operation is tried by a call that does not wait. Where that says "later", the fd is polled,
+// by a PollOp of our own on the backend above; where the kernel has no such call for a kind of
+// file, or a file is not in memory, the small pool of threads makes a call that may wait.
+//
+//     try --> result
+//      |  \-> poll --> try again, or --> thread --> result
+//      \----------------------------------^
+//
+// A job on a thread has a descriptor and memory of its own: neither closing the fd nor destroying
+// the reactor waits for it. Its answer crosses in an inbox that goes with the last who holds it.
+// A cancelled operation ends at once. When its job has begun all the same, the job's place stays:
+// what it reads is kept for the next read of the fd, until release(); the next write waits for it.
+// So a fd has at most one thread for each direction, and no byte is lost or overtaken.
+//
+// Owner thread only. Goes when none of its operations is in flight.
+class FileOperations {
+ public:
+  // `wake_fd` is an eventfd that is signalled when an answer is there.
+  FileOperations(Backend& backend, LocalCompletions& local, int wake_fd);
+  FileOperations(const FileOperations&) = delete;
+  FileOperations& operator=(const FileOperations&) = delete;
+  ~FileOperations();
+
+  void submit(Op& op);
+  void cancel(Op& op);
+  // True for an operation in flight that was given to submit().
+  static bool owns(const Op& op) noexcept { return op.slot >> kMarkShift == 1; }
+  bool answered() const noexcept;
+  void collect();
+  // The fd is somebody else's now: what was kept for it goes.
+  void forget(int fd) noexcept;
+
+ private:
+  static constexpr unsigned kMarkShift = 30;  // its bit in Op::slot says whose the number is
+  static constexpr std::uint32_t kMark = 1U << kMarkShift;
+
+  struct Inbox;
+  struct LetGo {
+    void operator()(Inbox* inbox) const noexcept;
+  };
+  using InboxHold = std::unique_ptr<Inbox, LetGo>;
+  struct Job;
+  struct Answer;
+  struct Place;
+
+  static void on_ready(Op& op, Completion& completion) noexcept;
+  Place& take_place();
+  void free_place(Place& place) noexcept;
+  Place* left_behind(const Place& newcomer) noexcept;
+  void step(Place& place, bool ready);
+  std::int32_t try_now(Op& op) noexcept;
+  void wait_for(Place& place);
+  void start_job(Place& place);
+  bool fill_job(Job& job, Op& op) noexcept;
+  void settle(Place& place, Answer answer);
+  void settle_left_behind(Place& place, Answer answer);
+  void finish(Place& place, std::int32_t result, Buffer bytes = {});
+
+  Backend& backend_;
+  LocalCompletions& local_;
+  InboxHold inbox_;
+  std::vector<std::unique_ptr<Place>> places_;
+  std::vector<std::uint32_t> free_;
+};
+
+// What a read has brought: a view of its memory, or a copy when that is mostly empty, so that a few
+// bytes which somebody keeps do not hold all of it.
+Buffer bytes_read(BufferBlock& room, std::size_t size) noexcept;
+
+}  // namespace weir::inline v1

@@ -1,0 +1,117 @@
+#include "reactor/posix_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+namespace weir::inline v1::posix {
+namespace {
+
+// Keeps the SIGPIPE of this thread's own calls from anybody: blocked meanwhile, and taken off again
+// when one of them has raised it. The process's disposition is not touched.
+class NoSigpipe {
+ public:
+  NoSigpipe() noexcept {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+    if (sigismember(&before_, SIGPIPE) != 1) return;
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+  }
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+  ~NoSigpipe() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+  void take() noexcept {
+    constexpr timespec kAtOnce{};
+    while (!was_pending_ && sigtimedwait(&pipe_, nullptr, &kAtOnce) < 0 && errno == EINTR) {}
+  }
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
+
+// Some kernels, and sandboxes, say in other ways that they have no such call.
+std::int32_t result_now() noexcept {
+  return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
+}
+
+}  // namespace
+
+FileKind kind_of(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return FileKind::closed;
+  if (S_ISCHR(status.st_mode)) return FileKind::character;
+  if (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode) || S_ISBLK(status.st_mode)) {
+    return FileKind::regular;
+  }
+  return FileKind::pipe;
+}
+
+std::int32_t read_now(int fd, std::int64_t offset, std::span<char> room) noexcept {
+  const iovec piece{.iov_base = room.data(), .iov_len = room.size()};
+  for (;;) {
+    const ssize_t size = ::preadv2(fd, &piece, 1, offset, RWF_NOWAIT);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return result_now();
+  }
+}
+
+std::int32_t write_now(int fd, std::int64_t offset, std::span<const iovec> pieces) noexcept {
+  NoSigpipe guard;
+  for (;;) {
+    const ssize_t size =
+        ::pwritev2(fd, pieces.data(), static_cast<int>(pieces.size()), offset, RWF_NOWAIT);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno == EINTR) continue;
+    const std::int32_t result = result_now();
+    if (result == -EPIPE) guard.take();
+    return result;
+  }
+}
+
+std::int32_t read_file(int fd, std::int64_t offset, std::span<char> room) noexcept {
+  for (;;) {
+    const ssize_t size = offset < 0 ? ::read(fd, room.data(), room.size())
+                                    : ::pread(fd, room.data(), room.size(), offset);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int32_t write_file(int fd, std::int64_t offset, std::span<const char> bytes) noexcept {
+  for (;;) {
+    const ssize_t size = offset < 0 ? ::write(fd, bytes.data(), bytes.size())
+                                    : ::pwrite(fd, bytes.data(), bytes.size(), offset);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+// O_NOCTTY: opening a terminal must not make it the process's.
+int open_file(const OpenOp& op) noexcept {
+  int flags = O_CLOEXEC | O_NOCTTY | (op.writes ? O_WRONLY : O_RDONLY);
+  if (op.creates) flags |= O_CREAT;
+  if (op.truncates) flags |= O_TRUNC;
+  if (op.appends) flags |= O_APPEND;
+  for (;;) {
+    const int fd = ::open(op.path.c_str(), flags, static_cast<mode_t>(op.permissions));
+    if (fd >= 0) return fd;
+    if (errno != EINTR) return -errno;
+  }
+}
+
+int duplicate(int fd) noexcept {
+  const int made = ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return made >= 0 ? made : -errno;
+}
+
+}  // namespace weir::inline v1::posix

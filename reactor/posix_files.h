@@ -1,0 +1,36 @@
+// System calls on what is no socket: pipes, terminals, files. Beside posix.h, private to this
+// package.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "weir/reactor/backend.h"
+
+namespace weir::inline v1::posix {
+
+enum class FileKind : std::uint8_t {
+  closed,     // no open descriptor
+  regular,    // also a directory or block device: always ready, and perhaps slow
+  pipe,       // also a socket: it can be waited for
+  character,  // a terminal or another device: it can be waited for, and blocks none the less
+};
+FileKind kind_of(int fd) noexcept;
+
+// Any thread. Bytes, 0, or -errno; EINTR is retried. `offset` -1: the file's own position.
+//
+// These never wait: -EAGAIN when the call would have to, -EOPNOTSUPP when the kernel cannot tell
+// for this kind of file. A write never raises SIGPIPE.
+std::int32_t read_now(int fd, std::int64_t offset, std::span<char> room) noexcept;
+std::int32_t write_now(int fd, std::int64_t offset, std::span<const iovec> pieces) noexcept;
+// These may wait for ever. To be called with SIGPIPE blocked, as the threads of the pool have it.
+std::int32_t read_file(int fd, std::int64_t offset, std::span<char> room) noexcept;
+std::int32_t write_file(int fd, std::int64_t offset, std::span<const char> bytes) noexcept;
+int open_file(const OpenOp& op) noexcept;
+// Another descriptor of the same file, close-on-exec; -errno.
+int duplicate(int fd) noexcept;
+
+}  // namespace weir::inline v1::posix

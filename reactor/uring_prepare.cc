@@ -1,0 +1,69 @@
+#include "reactor/uring_prepare.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include "reactor/posix_files.h"
+#include "reactor/uring_state.h"
+#include "weir/reactor/assert.h"
+#include "weir/reactor/posix.h"
+
+namespace weir::inline v1::uring {
+
+void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept {
+  constexpr int kFlags = SOCK_NONBLOCK | SOCK_CLOEXEC;
+  if (multishot) {
+    io_uring_prep_multishot_accept(sqe, fd, nullptr, nullptr, kFlags);
+  } else {
+    io_uring_prep_accept(sqe, fd, nullptr, nullptr, kFlags);
+  }
+}
+
+std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept {
+  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0);
+  std::size_t bytes = 0;
+  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
+  if (op.pieces.size() == 1 && op.passed_fd < 0) {
+    io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags);
+  } else {
+    const auto* message = static_cast<const msghdr*>(posix::message_of(op));
+    io_uring_prep_sendmsg(sqe, op.fd, message, static_cast<unsigned>(flags));
+  }
+  return static_cast<std::uint32_t>(bytes);
+}
+
+void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept {
+  if (op.watch_hangup) {
+    io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
+    return;
+  }
+  unsigned mask = 0;
+  if (op.wanted.has(Events::readable)) mask |= POLLIN;
+  if (op.wanted.has(Events::writable)) mask |= POLLOUT;
+  io_uring_prep_poll_add(sqe, op.fd, mask);
+}
+
+bool goes_by_thread(const Op& op) noexcept {
+  if (op.kind == OpKind::open) return true;
+  if (op.kind == OpKind::read) return op.fd < 0;
+  return op.kind == OpKind::write && posix::kind_of(op.fd) != posix::FileKind::regular;
+}
+
+bool make_room(ReadOp& op) noexcept {
+  WEIR_ASSERT(op.size > 0 && op.size <= limits::kFileBytesMax);
+  return op.room.room() >= op.size || op.room.allocate(op.size);
+}
+
+// A terminal's read blocks whoever makes it when another process was faster: not this thread.
+void prepare_read(io_uring_sqe* sqe, ReadOp& op) noexcept {
+  io_uring_prep_read(sqe, op.fd, op.room.space().data(), static_cast<unsigned>(op.size),
+                     static_cast<std::uint64_t>(op.offset));
+  if (posix::kind_of(op.fd) == posix::FileKind::character) sqe->flags |= IOSQE_ASYNC;
+}
+
+void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept {
+  io_uring_prep_writev(sqe, op.fd, op.pieces.data(), static_cast<unsigned>(op.pieces.size()),
+                       static_cast<std::uint64_t>(op.offset));
+}
+
+}  // namespace weir::inline v1::uring

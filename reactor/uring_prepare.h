@@ -1,0 +1,26 @@
+// Submission queue entries for operations, each as the kernel wants it. Private to this package.
+#pragma once
+
+#include <liburing.h>
+
+#include "weir/reactor/backend.h"
+
+namespace weir::inline v1::uring {
+
+void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
+// MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd. A
+// descriptor goes with the first part only: the rest is submitted again without it. Returns how
+// many bytes there are to send.
+std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept;
+void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
+
+// Opening, what has no fd, and writes to what is no regular file: the ring's writes raise SIGPIPE
+// in whichever thread enters it, and one to a terminal that polls as writable blocks that thread.
+bool goes_by_thread(const Op& op) noexcept;
+// Memory for the read. False when it is refused.
+bool make_room(ReadOp& op) noexcept;
+// Precondition: make_room().
+void prepare_read(io_uring_sqe* sqe, ReadOp& op) noexcept;
+void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept;
+
+}  // namespace weir::inline v1::uring
