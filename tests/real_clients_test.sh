@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # nc, socat, curl and Node as clients of ours, and as servers for ours: every byte comes back, on
 # both backends, over TCP and Unix sockets.
-#   real_clients_test.sh ECHO_SERVER NETCAT NODE_CLIENT NODE_ECHO
+#   real_clients_test.sh ECHO_SERVER NETCAT NODE_CLIENT NODE_ECHO UDP_ECHO
 set -euo pipefail
 
 echo_server=$1
 netcat=$2
 node_client=$3
 node_echo=$4
+udp_echo=$5
 work=$(mktemp -d /tmp/weir-test-XXXXXX)
 server=
 
@@ -151,6 +152,34 @@ gibibyte() {
   echo "ok: socat, $bytes bytes"
 }
 
+# Datagrams, each of which comes back; Node counts them, and their sizes.
+over_udp() {
+  rm -f "$work/out"
+  mkfifo "$work/out"
+  "$udp_echo" 0 >"$work/out" &
+  server=$!
+  local line back
+  read -r line <"$work/out"
+  port=${line##*:}
+  back=$(printf 'hello socat' | timeout 60 socat -t 5 - "UDP:127.0.0.1:$port")
+  [ "$back" = "hello socat" ] || fail "socat over UDP got '$back'"
+  back=$(timeout 60 node -e '
+    const sizes = [0, 1, 1400, 1400, 1400, 9000, 65507];
+    const socket = require("dgram").createSocket("udp4");
+    const got = [];
+    socket.on("message", (message, from) => {
+      got.push(message.length);
+      if (from.port !== Number(process.argv[1])) throw new Error("not from the server");
+      if (got.length === sizes.length) { console.log(got.join()); socket.close(); }
+      else socket.send(Buffer.alloc(sizes[got.length], 7), process.argv[1], "127.0.0.1");
+    });
+    socket.send(Buffer.alloc(0), process.argv[1], "127.0.0.1");' "$port")
+  [ "$back" = "0,1,1400,1400,1400,9000,65507" ] || fail "Node over UDP got $back"
+  end_foreign
+  echo "ok: socat and Node over UDP"
+}
+
+over_udp
 for backend in epoll io_uring; do
   if ! start "$backend" --host 127.0.0.1 --port 0; then
     [ "$backend" = io_uring ] || fail "no server"
