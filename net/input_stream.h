@@ -30,8 +30,8 @@ struct InputOptions {
 // Events: 'data' for as long as somebody listens or a pipe takes, and it is not paused; 'end' after
 // all data, or else 'error'; then 'close', once and last. Handlers never run inside the call that
 // causes them, and may do anything, also destroy the stream.
-// Errors: what the system says comes as 'error': EBADF, EISDIR, ENOENT of a path. Without a listener
-// it goes to Reactor::on_unhandled_error.
+// Errors: what the system says comes as 'error': EBADF, EISDIR, ENOENT of a path. Without a
+// listener it goes to Reactor::on_unhandled_error.
 // It keeps run() going until 'close'; see unref().
 class InputStream final : public FileStream {
  public:

@@ -1,4 +1,5 @@
 #include "reactor/epoll_backend.h"
+#include "reactor/posix_files.h"
 #include "weir/reactor/sim_backend.h"
 #include "reactor/uring_backend.h"
 
@@ -21,6 +22,7 @@ Expected<ChosenBackend> choose_backend(const BackendOptions& options) {
                          .code = {},
                          .reason = "asked for"};
   }
+  posix::occupy_standard_descriptors();
   ChosenBackend chosen;
   chosen.reason = "asked for";
   if (options.kind != BackendKind::epoll) {

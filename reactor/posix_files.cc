@@ -56,6 +56,13 @@ FileKind kind_of(int fd) noexcept {
   return FileKind::pipe;
 }
 
+// open(2) takes the lowest number that is free.
+void occupy_standard_descriptors() noexcept {
+  int fd = 0;
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/", O_PATH | O_CLOEXEC);
+  if (fd >= 0) ::close(fd);
+}
+
 std::int32_t read_now(int fd, std::int64_t offset, std::span<char> room) noexcept {
   const iovec piece{.iov_base = room.data(), .iov_len = room.size()};
   for (;;) {

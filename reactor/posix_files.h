@@ -20,6 +20,10 @@ enum class FileKind : std::uint8_t {
 };
 FileKind kind_of(int fd) noexcept;
 
+// Whichever of descriptors 0 to 2 is closed becomes one that reads and writes with EBADF, and is
+// closed on exec: so that no socket or ring takes its number and is then read as standard input.
+void occupy_standard_descriptors() noexcept;
+
 // Any thread. Bytes, 0, or -errno; EINTR is retried. `offset` -1: the file's own position.
 //
 // These never wait: -EAGAIN when the call would have to, -EOPNOTSUPP when the kernel cannot tell

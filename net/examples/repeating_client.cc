@@ -1,11 +1,11 @@
 // Sends standard input to a server, and prints what it answers.
 #include "net/examples/program.h"
-#include "net/examples/stdin_reader.h"
+#include "weir/net/input_stream.h"
 
 using weir::Buffer;
 using weir::example::Program;
 using weir::example::say;
-using weir::example::StdinReader;
+using weir::net::InputStream;
 using weir::net::Socket;
 using weir::net::Write;
 
@@ -13,12 +13,13 @@ int main(int argc, char** argv) {
   Program program(argc, argv, "Sends standard input to a server.", {.port = 8124});
   Socket client(program.reactor());
   client.set_encoding(weir::net::Encoding::utf8);
-  StdinReader input(program.reactor(), [&](std::string line) {
-    if (client.write(line) == Write::full) input.pause();
+  InputStream input = weir::net::stdin_stream(program.reactor());
+  input.on_data([&](InputStream& from, Buffer line) {
+    if (client.write(std::move(line)) == Write::full) from.pause();
   });
   program.at_interrupt([&] {
     client.destroy_soon();
-    input.close();
+    input.destroy();
   });
 
   client.on_connect([](Socket& socket) {
