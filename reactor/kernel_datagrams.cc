@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "weir/reactor/limits.h"
 #include "weir/reactor/posix.h"
@@ -129,6 +130,9 @@ struct KernelDatagrams::Inbox {
   };
   std::array<Control, kCount> controls{};
   std::array<DatagramIn, kCount> entries{};
+  // Headers in front that a receive may have changed.
+  std::size_t used = kCount;
+  bool controlled = false;
 };
 
 struct KernelDatagrams::Outbox {
@@ -254,7 +258,8 @@ Datagrams::Received KernelDatagrams::receive(int fd, std::size_t most, bool coal
   }
   Inbox& inbox = *inbox_;
   most = std::min(most, Inbox::kCount);
-  for (std::size_t i = 0; i < most; ++i) {
+  if (std::exchange(inbox.controlled, coalesced) != coalesced) inbox.used = Inbox::kCount;
+  for (std::size_t i = 0; i < inbox.used; ++i) {
     msghdr& header = inbox.headers[i].msg_hdr;
     header.msg_namelen = sizeof inbox.names[i];
     header.msg_control = coalesced ? &inbox.controls[i] : nullptr;
@@ -266,8 +271,11 @@ Datagrams::Received KernelDatagrams::receive(int fd, std::size_t most, bool coal
     count = ::recvmmsg(fd, inbox.headers.data(), static_cast<unsigned>(most), MSG_DONTWAIT,
                        nullptr);
   } while (count < 0 && errno == EINTR);
-  if (count < 0) return {.entries = {}, .error = -errno};
-  const auto received = static_cast<std::size_t>(count);
+  if (count < 0) {
+    inbox.used = 1;
+    return {.entries = {}, .error = -errno};
+  }
+  const auto received = inbox.used = static_cast<std::size_t>(count);
   for (std::size_t i = 0; i < received; ++i) {
     mmsghdr& message = inbox.headers[i];
     inbox.entries[i] = {

@@ -334,7 +334,12 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   if (completion.more) {
     if (op.slot != kCancelled) op.slot = kInFlight;
     const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
-    if (!repeats || !network_.random().chance(faults.ended)) return attempts_.push_back(op);
+    if (!repeats || !network_.random().chance(faults.ended)) {
+      const bool waits = repeats && op.kind == OpKind::datagrams;  // for the next one
+      if (!waits) return attempts_.push_back(op);
+      socket(op.fd).reader = &op;
+      return;
+    }
     ++counters_.multishot_rearms;
     return put_off(op, faults.late_max);
   }
@@ -513,7 +518,7 @@ bool SimBackend::attempt_send(SendOp& op, Socket& mine, Completion& out) noexcep
   return false;
 }
 
-// Told again and again until a receive has taken all of them.
+// Told for each that comes, at least until a receive has taken all of them.
 bool SimBackend::attempt_datagrams(Op& op, Socket& mine, Completion& out) noexcept {
   if (mine.datagrams.empty() && mine.error == 0) {
     mine.reader = &op;
