@@ -229,10 +229,11 @@ TEST_P(FileDoorTest, AFullPipeBlocksNobodyAndLosesNothing) {
     Write& op = write(out, left.substr(0, limits::kFileBytesMax));
     settle();
     while (!op.ended) {
+      turn(door().now() + std::chrono::milliseconds(1));
+      if (!readable(in)) continue;
       Read& taken = read(in, 10'000);
       EXPECT_GT(result_of(taken), 0);
       received += taken.bytes;
-      turn();
     }
     ASSERT_GT(op.last(), 0);
     left.remove_prefix(static_cast<std::size_t>(op.last()));
