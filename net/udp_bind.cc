@@ -128,7 +128,7 @@ Expected<void> UdpCore::connect(const UdpAt& peer, Function<void(UdpSocket&)> on
 
 Expected<void> UdpCore::connect_to(const Address& peer) {
   IpEndpoint to = peer.ip();
-  if (const auto fits = fit_family(to); !fits) return failure(fits.error());
+  if (const auto fits = fit_family(to, "connect"); !fits) return failure(fits.error());
   if (options_.send_block_list != nullptr && options_.send_block_list->check(peer)) {
     return failure({.code = Mistake::ip_blocked, .address = peer});
   }
@@ -220,7 +220,7 @@ void UdpCore::resolved_bind(const UdpAt& at, std::error_code code, const IpEndpo
     }
     error = opened.error();
   }
-  let_reactor_go();
+  if (!is_active()) let_reactor_go();
   events.listening.remove(std::exchange(once_listening_, ListenerId::none));
   events.connect.remove(std::exchange(once_connected_, ListenerId::none));
   connect_when_bound_.reset();

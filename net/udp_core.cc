@@ -143,6 +143,10 @@ void UdpCore::go() noexcept {
 
 // ---- The reactor's references ----
 
+bool UdpCore::is_active() const noexcept {
+  return fd_ >= 0 || !resolving_.empty() || (closing_ && !closed_told_);
+}
+
 void UdpCore::hold_reactor() noexcept {
   if (!referenced_ || holds_reactor_) return;
   holds_reactor_ = true;
@@ -155,8 +159,7 @@ void UdpCore::let_reactor_go() noexcept {
 
 void UdpCore::ref() {
   referenced_ = true;
-  const bool active = fd_ >= 0 || !resolving_.empty() || (closing_ && !closed_told_);
-  if (active) hold_reactor();
+  if (is_active()) hold_reactor();
 }
 
 void UdpCore::unref() {

@@ -130,7 +130,7 @@ class UdpCore final : public Resident, private Task {
   // Sending: udp_send.cc.
   bool has_room(std::size_t bytes) const noexcept;
   Expected<Send> take(Outgoing outgoing);
-  Expected<void> fit_family(IpEndpoint& to) const;
+  Expected<void> fit_family(IpEndpoint& to, const char* syscall) const;
   void flush() noexcept;
   void offer_all() noexcept;
   SendResult send_some(std::size_t& batches) noexcept;
@@ -155,6 +155,7 @@ class UdpCore final : public Resident, private Task {
   void service() noexcept;
   bool tell_finished();
   void report(Error error);
+  bool is_active() const noexcept;
   void hold_reactor() noexcept;
   void let_reactor_go() noexcept;
   void end_operations() noexcept;

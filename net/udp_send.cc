@@ -18,7 +18,7 @@ constexpr std::size_t kEntriesPerCall = 4 * weir::limits::kDatagramsPerSend;
 // ---- Taking ----
 
 // IPv4 addresses as a dual-stack socket needs them: ::ffff:127.0.0.1 (RFC 4291, 2.5.5.2).
-Expected<void> UdpCore::fit_family(IpEndpoint& to) const {
+Expected<void> UdpCore::fit_family(IpEndpoint& to, const char* syscall) const {
   if (to.family == options_.family) return {};
   if (to.family == Family::ipv4 && !options_.ipv6_only) {
     const auto bytes = to.bytes;
@@ -26,7 +26,7 @@ Expected<void> UdpCore::fit_family(IpEndpoint& to) const {
     to.bytes = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, bytes[0], bytes[1], bytes[2], bytes[3]};
     return {};
   }
-  return failure({.code = errno_code(EAFNOSUPPORT), .syscall = "send", .address = Address(to)});
+  return failure({.code = errno_code(EAFNOSUPPORT), .syscall = syscall, .address = Address(to)});
 }
 
 bool UdpCore::has_room(std::size_t bytes) const noexcept {
@@ -47,7 +47,7 @@ Expected<Send> UdpCore::send(Buffer&& bytes, const IpEndpoint* to, UdpSocket::Se
                       .detail = "0 is not a port to send to: it must be in 1..65535"});
     }
     outgoing.to = *to;
-    if (const auto fits = fit_family(outgoing.to); !fits) return failure(fits.error());
+    if (const auto fits = fit_family(outgoing.to, "send"); !fits) return failure(fits.error());
     if (options_.send_block_list != nullptr && options_.send_block_list->check(Address(*to))) {
       return failure({.code = Mistake::ip_blocked, .address = Address(*to)});
     }

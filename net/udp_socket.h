@@ -71,12 +71,15 @@ struct UdpCounters {
   std::uint64_t send_errors = 0;    // refused by the kernel, or their host not found
   std::uint64_t dropped_sends = 0;  // for which the queue had no room
   std::uint64_t blocked = 0;        // of peers in receive_block_list
-  std::uint64_t dropped_receives = 0;  // for which the kernel's receive buffer had no room
+  // For which the kernel's receive buffer had no room; several that came as one (`coalesce`) count
+  // as one.
+  std::uint64_t dropped_receives = 0;
 };
 
 // Owner: the user. Destroying it calls no handler any more; what is queued is offered to the kernel
 // once, and the rest is gone. Thread: the reactor's. The reactor outlives it.
-// Errors: mistakes and refusals of a call are returned. What goes wrong later comes to the callback
+// Errors: mistakes and refusals of a call are returned. When the kernel refuses to receive, for want
+// of memory for one, that is an 'error', and it is tried again. What goes wrong later comes to the callback
 // of that call, or else as 'error'; an 'error' that nobody listens to goes to the reactor's
 // on_unhandled_error(). The socket stays usable.
 // No handler runs inside the call that causes it. Each may do anything, also destroy the socket.
@@ -94,7 +97,7 @@ class UdpSocket {
   // For a name Family::none; then 'listening' or 'error'. ERR_SOCKET_ALREADY_BOUND the second time,
   // but after a failure it may be tried again.
   Expected<Address> bind(const UdpAt& at = {}, Function<void(UdpSocket&)> once_listening = {});
-  // Takes over a bound UDP socket of the family; else ERR_INVALID_FD_TYPE.
+  // Takes over a bound UDP socket of the family; else ERR_INVALID_FD_TYPE, or EBADF.
   Expected<Address> bind_fd(int fd, Function<void(UdpSocket&)> once_listening = {});
 
   // One peer for all that is sent and received from now on; 'connect' follows, for a name or else
@@ -149,8 +152,10 @@ class UdpSocket {
   Expected<int> send_buffer_size() const;
 
   // Numeric addresses; `interface` as above, or empty for the kernel's choice. These bind an
-  // unbound socket. EINVAL for what is no group; EADDRINUSE when joined already, EADDRNOTAVAIL when
-  // not.
+  // unbound socket. EINVAL for what is no group, ENODEV for no interface of this machine;
+  // EADDRINUSE when joined already, EADDRNOTAVAIL when not (ip(7)). With a source EADDRNOTAVAIL for
+  // both, and EINVAL when no source of the group is joined. Only the groups that a socket has
+  // joined itself come to it.
   Expected<void> add_membership(std::string_view group, std::string_view interface = {});
   Expected<void> drop_membership(std::string_view group, std::string_view interface = {});
   Expected<void> add_source_membership(std::string_view source, std::string_view group,

@@ -25,6 +25,10 @@ namespace weir::inline v1 {
 enum class OpKind : std::uint8_t {
   accept, connect, recv, send, poll, datagrams, resolve, read, write, open
 };
+// On a pipe, terminal or file: these know nothing of the backend's sockets.
+constexpr bool is_of_file(OpKind kind) noexcept {
+  return kind == OpKind::read || kind == OpKind::write || kind == OpKind::open;
+}
 
 // idle -> submitted -> (completion, more)* -> completion, no more -> idle. cancel() only makes it
 // `cancelling`; the last completion still comes.
@@ -288,6 +292,9 @@ struct BackendOptions {
   BackendKind kind = BackendKind::automatic;
   UringOptions uring = {};
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
+  // Off: files are not tried with RWF_NOWAIT, but polled for and left to threads (before Linux 6.4,
+  // pipes are).
+  bool file_nowait = true;
 };
 
 // A backend with the reason why it is this one. `code` is what io_uring was refused with, if it

@@ -114,9 +114,7 @@ void EpollBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
   if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
-  const bool of_file =
-      op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::open;
-  if (of_file) return files().submit(op);
+  if (is_of_file(op.kind)) return files().submit(op);
   WEIR_ASSERT(op.fd >= 0);
   op.slot = static_cast<std::uint32_t>(op.fd);
   Entry& entry = entries_[op.fd];
@@ -408,7 +406,9 @@ Expected<std::unique_ptr<Backend>> make_epoll_backend(const BackendOptions& opti
   if (pool == nullptr) {
     return failure({.code = errno_code(ENOMEM)});
   }
-  return std::make_unique<EpollBackend>(std::move(epoll), std::move(*wake), pool);
+  auto made = std::make_unique<EpollBackend>(std::move(epoll), std::move(*wake), pool);
+  made->set_file_nowait(options.file_nowait);
+  return made;
 }
 
 }  // namespace weir::inline v1

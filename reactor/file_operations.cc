@@ -194,11 +194,12 @@ void FileOperations::step(Place& place, bool ready) {
 std::int32_t FileOperations::try_now(Op& op) noexcept {
   if (op.kind == OpKind::write) {
     const auto& write = static_cast<WriteOp&>(op);
-    return posix::write_now(op.fd, write.offset, write.pieces);
+    return nowait_ ? posix::write_now(op.fd, write.offset, write.pieces) : -EOPNOTSUPP;
   }
   auto& read = static_cast<ReadOp&>(op);
   WEIR_ASSERT(read.size > 0 && read.size <= limits::kFileBytesMax);
   if (read.room.room() < read.size && !read.room.allocate(read.size)) return -ENOMEM;
+  if (!nowait_) return -EOPNOTSUPP;
   return posix::read_now(op.fd, read.offset, read.room.space().first(read.size));
 }
 

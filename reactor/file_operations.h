@@ -36,6 +36,7 @@ class FileOperations {
   FileOperations& operator=(const FileOperations&) = delete;
   ~FileOperations();
 
+  void set_nowait(bool on) noexcept { nowait_ = on; }
   void submit(Op& op);
   void cancel(Op& op);
   // True for an operation in flight that was given to submit().
@@ -76,6 +77,7 @@ class FileOperations {
   InboxHold inbox_;
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<std::uint32_t> free_;
+  bool nowait_ = true;  // see BackendOptions
 };
 
 // What a read has brought: a view of its memory, or a copy when that is mostly empty, so that a few

@@ -71,6 +71,8 @@ class KernelBackend : public Backend {
     posix::close(fd);
   }
   int event_fd() noexcept override;
+  // See BackendOptions. To be set before the first operation.
+  void set_file_nowait(bool on) noexcept { files_.set_nowait(on); }
 
  protected:
   // The last completion of an operation: the backend lets go of it.

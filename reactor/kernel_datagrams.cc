@@ -165,6 +165,12 @@ Expected<int> KernelDatagrams::open(const Address& at, const OpenDatagram& optio
   if (result == 0 && at.family() == Family::ipv6) {
     result = posix::set_int(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only ? 1 : 0);
   }
+  // Only groups that this socket has joined, not those of anybody on the machine (ip(7)).
+  const bool ipv6 = at.family() == Family::ipv6;
+  if (result == 0) {
+    result = ipv6 ? posix::set_int(fd.get(), IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0)
+                  : posix::set_int(fd.get(), IPPROTO_IP, IP_MULTICAST_ALL, 0);
+  }
   if (result == 0 && ::bind(fd.get(), reinterpret_cast<sockaddr*>(scratch), size) != 0) {
     result = -errno;
   }

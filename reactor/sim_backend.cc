@@ -4,11 +4,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "reactor/file_operations.h"
 #include "reactor/sim_datagrams.h"
 #include "reactor/sim_memory.h"
 #include "reactor/sim_network.h"
-#include "weir/reactor/posix.h"
 
 namespace weir::inline v1 {
 
@@ -63,11 +61,9 @@ const char* trace_name(OpKind kind) noexcept {
   return "";
 }
 
-bool is_of_file(const Op& op) noexcept {
-  return op.kind == OpKind::read || op.kind == OpKind::write || op.kind == OpKind::open;
+bool has_socket(const Op& op) noexcept {
+  return op.kind != OpKind::resolve && !is_of_file(op.kind);
 }
-
-bool has_socket(const Op& op) noexcept { return op.kind != OpKind::resolve && !is_of_file(op); }
 
 bool last(Op& op, std::int32_t result, Completion& out) noexcept {
   out = {.op = &op, .result = result, .more = false};
@@ -327,7 +323,7 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   WEIR_ASSERT(op.slot != Op::kNoSlot);  // nothing comes behind the last result
   const Faults& faults = network_.faults();
   // A real file's number differs from run to run.
-  const int traced = is_of_file(op) ? -1 : op.fd;
+  const int traced = is_of_file(op.kind) ? -1 : op.fd;
   const std::int32_t result = op.kind == OpKind::open ? 0 : completion.result;
   network_.trace().note(now(), machine_, network_.machine(machine_).name, traced,
                         trace_name(op.kind), result);
@@ -381,7 +377,8 @@ void SimBackend::shuffle(std::span<Completion> batch) noexcept {
 bool SimBackend::attempt(Op& op, Completion& out) noexcept {
   if (op.slot == kCancelled) return last(op, -ECANCELED, out);
   if (op.kind == OpKind::resolve) return attempt_resolve(static_cast<ResolveOp&>(op), out);
-  if (is_of_file(op)) return attempt_file(op, out);
+  if (is_of_file(op.kind) && op.slot != kRefused) return attempt_file(op, out);
+  if (is_of_file(op.kind)) return last(op, -ENOMEM, out);
   Socket& mine = socket(op.fd);
   if (mine.starved == &op) mine.starved = nullptr;
   if (op.slot == kRefused) return last(op, -ENOMEM, out);
@@ -402,31 +399,6 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::open: break;
   }
   return false;
-}
-
-// Files are outside of the simulation: a plain call, which takes no virtual time and does not fail
-// by chance but for memory.
-bool SimBackend::attempt_file(Op& op, Completion& out) noexcept {
-  if (op.slot == kRefused) return last(op, -ENOMEM, out);
-  if (op.kind == OpKind::open) return last(op, posix::open_file(static_cast<OpenOp&>(op)), out);
-  const posix::FileKind kind = posix::kind_of(op.fd);
-  if (kind == posix::FileKind::closed) return last(op, -EBADF, out);
-  if (kind != posix::FileKind::regular) return last(op, -ENOTSUP, out);
-  if (op.kind == OpKind::write) {
-    const auto& write = static_cast<WriteOp&>(op);
-    if (write.pieces.empty()) return last(op, 0, out);
-    const iovec& first = write.pieces.front();
-    return last(op,
-                posix::write_file(op.fd, write.offset,
-                                  {static_cast<const char*>(first.iov_base), first.iov_len}),
-                out);
-  }
-  auto& read = static_cast<ReadOp&>(op);
-  const bool room = read.room.room() >= read.size || read.room.allocate(read.size);
-  if (!room) return last(op, -ENOMEM, out);
-  last(op, posix::read_file(op.fd, read.offset, read.room.space().first(read.size)), out);
-  if (out.result > 0) out.buffer = bytes_read(read.room, static_cast<std::size_t>(out.result));
-  return true;
 }
 
 bool SimBackend::attempt_resolve(ResolveOp& op, Completion& out) noexcept {
@@ -667,8 +639,6 @@ void SimBackend::force_out(Socket& mine) noexcept {
     if (one.completion.op->fd == mine.fd) one.completion.op->slot = kCancelled;
   }
 }
-
-void SimBackend::close_file(int fd) noexcept { posix::close(fd); }
 
 std::size_t SimBackend::live_chunks() const noexcept { return memory_->live_chunks(); }
 

@@ -256,9 +256,10 @@ int SimDatagrams::set_multicast_interface(int fd, const IpEndpoint& interface) n
 int SimDatagrams::join(int fd, const Membership& membership) noexcept {
   Socket& mine = socket(fd);
   const bool any_source = membership.source.family == Family::none;
-  if (!is_group(Address(membership.group)) || membership.group.family != mine.local.family()) {
-    return -EINVAL;
-  }
+  const Family family = mine.local.family();
+  const bool fits = membership.group.family == family &&
+                    (any_source || membership.source.family == family);
+  if (!is_group(Address(membership.group)) || !fits) return -EINVAL;
   if (!network_.owns(network_.machine(machine_), Address(membership.interface))) return -ENODEV;
   for (const Membership& one : mine.memberships) {
     if (same(one, membership)) return any_source ? -EADDRINUSE : -EADDRNOTAVAIL;
@@ -272,7 +273,12 @@ int SimDatagrams::leave(int fd, const Membership& membership) noexcept {
   if (!is_group(Address(membership.group))) return -EINVAL;
   const std::size_t left = std::erase_if(
       mine.memberships, [&](const Membership& one) { return same(one, membership); });
-  return left == 0 ? -EADDRNOTAVAIL : 0;
+  if (left != 0) return 0;
+  const bool any_source = membership.source.family == Family::none;
+  const bool joined = std::any_of(
+      mine.memberships.begin(), mine.memberships.end(),
+      [&](const Membership& one) { return one.group.bytes == membership.group.bytes; });
+  return any_source || joined ? -EADDRNOTAVAIL : -EINVAL;
 }
 
 Datagrams::Received SimDatagrams::receive(int fd, std::size_t most, bool) noexcept {

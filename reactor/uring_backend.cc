@@ -687,9 +687,10 @@ Expected<UringBackendMade> make_uring_backend(const BackendOptions& options) {
   auto ring = make_uring_ring(options);
   if (!ring) return failure(ring.error());
   std::string techniques = ring->techniques;
-  return UringBackendMade{.backend = std::make_unique<uring::UringBackend>(
-                              std::move(*wake), std::move(*ring), options.uring),
-                          .techniques = std::move(techniques)};
+  auto made = std::make_unique<uring::UringBackend>(std::move(*wake), std::move(*ring),
+                                                    options.uring);
+  made->set_file_nowait(options.file_nowait);
+  return UringBackendMade{.backend = std::move(made), .techniques = std::move(techniques)};
 }
 
 }  // namespace weir::inline v1

@@ -17,7 +17,8 @@ namespace weir::inline v1 {
 namespace {
 
 // What the kernel puts in front of each datagram: io_uring_recvmsg_out, the sender, control data.
-constexpr std::size_t kNameBytes = sizeof(sockaddr_in6);
+// Each part begins where its type may.
+constexpr std::size_t kNameBytes = (sizeof(sockaddr_in6) + 7) & ~std::size_t{7};
 constexpr std::size_t kControlAt = sizeof(io_uring_recvmsg_out) + kNameBytes;
 constexpr std::size_t kPayloadAt = kControlAt + KernelDatagrams::kControlBytes;
 

@@ -45,8 +45,10 @@ void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept {
 
 bool goes_by_thread(const Op& op) noexcept {
   if (op.kind == OpKind::open) return true;
-  if (op.kind == OpKind::read) return op.fd < 0;
-  return op.kind == OpKind::write && posix::kind_of(op.fd) != posix::FileKind::regular;
+  if (!is_of_file(op.kind)) return false;
+  const posix::FileKind kind = posix::kind_of(op.fd);
+  if (kind == posix::FileKind::regular) return false;
+  return op.kind == OpKind::write || kind != posix::FileKind::pipe;
 }
 
 bool make_room(ReadOp& op) noexcept {
@@ -54,11 +56,9 @@ bool make_room(ReadOp& op) noexcept {
   return op.room.room() >= op.size || op.room.allocate(op.size);
 }
 
-// A terminal's read blocks whoever makes it when another process was faster: not this thread.
 void prepare_read(io_uring_sqe* sqe, ReadOp& op) noexcept {
   io_uring_prep_read(sqe, op.fd, op.room.space().data(), static_cast<unsigned>(op.size),
                      static_cast<std::uint64_t>(op.offset));
-  if (posix::kind_of(op.fd) == posix::FileKind::character) sqe->flags |= IOSQE_ASYNC;
 }
 
 void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept {

@@ -14,8 +14,10 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept;
 void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
 
-// Opening, what has no fd, and writes to what is no regular file: the ring's writes raise SIGPIPE
-// in whichever thread enters it, and one to a terminal that polls as writable blocks that thread.
+// Opening, what is not open, terminals and other devices, and writes to pipes. The ring's writes to
+// those raise SIGPIPE in whichever thread enters it. What blocks although it polls as ready, as a
+// terminal may, blocks that thread; and given to the kernel's own workers (IOSQE_ASYNC) a read is
+// sometimes missed by its cancel (seen on Linux 6.18).
 bool goes_by_thread(const Op& op) noexcept;
 // Memory for the read. False when it is refused.
 bool make_room(ReadOp& op) noexcept;

@@ -57,6 +57,14 @@ inline std::vector<BackendCase> kernel_backends() {
   };
 }
 
+// Where the kernel cannot read and write files, pipes and terminals without waiting.
+inline std::vector<BackendCase> file_thread_backends() {
+  return {
+      {.name = "epoll_threads", .options = {.kind = BackendKind::epoll, .file_nowait = false}},
+      uring_case("io_uring_threads", [](BackendOptions& options) { options.file_nowait = false; }),
+  };
+}
+
 inline std::vector<BackendCase> all_backends() {
   std::vector<BackendCase> cases = kernel_backends();
   cases.push_back({.name = "sim", .options = {.kind = BackendKind::sim}});
@@ -98,6 +106,9 @@ class BackendTest : public testing::TestWithParam<BackendCase> {
 
 #define WEIR_ON_ALL_BACKENDS(Suite)                                                          \
   INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::all_backends()),   \
+                           weir::test::case_name)
+#define WEIR_ON_FILE_THREADS(Suite)                                                             \
+  INSTANTIATE_TEST_SUITE_P(Threads, Suite, testing::ValuesIn(weir::test::file_thread_backends()), \
                            weir::test::case_name)
 #define WEIR_ON_KERNEL_BACKENDS(Suite)                                                        \
   INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::kernel_backends()), \

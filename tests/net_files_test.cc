@@ -448,6 +448,8 @@ TEST_P(PipesTest, LinesOfATerminal) {
 
 WEIR_ON_ALL_BACKENDS(AnyFilesTest);
 WEIR_ON_KERNEL_BACKENDS(PipesTest);
+WEIR_ON_FILE_THREADS(AnyFilesTest);
+WEIR_ON_FILE_THREADS(PipesTest);
 
 }  // namespace
 }  // namespace weir::test

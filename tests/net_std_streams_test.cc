@@ -247,6 +247,7 @@ TEST_P(StdStreamsTest, AReaderThatHasGoneIsAnErrorAndNoSignal) {
 }
 
 WEIR_ON_KERNEL_BACKENDS(StdStreamsTest);
+WEIR_ON_FILE_THREADS(StdStreamsTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -445,6 +445,26 @@ TEST_P(UdpGateTest, ARefusalIsForTheFirstOneAlone) {
   EXPECT_EQ(from()->counters().sent, 9U);
 }
 
+TEST_P(UdpGateTest, WhatWaitsForAPeerStillGoesToIt) {
+  Party second(*reactor_);
+  ASSERT_TRUE(second->bind({.host = "127.0.0.1"}).has_value());
+  ASSERT_TRUE(from()->connect(to().at()).has_value());
+  ASSERT_TRUE(run_until([&] { return from().has("connect"); }));
+  gate_->entries_max = 0;
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(from()->send("first", from().noted(i)).has_value());
+  }
+  turns(2);
+  ASSERT_TRUE(from()->disconnect().has_value());
+  ASSERT_TRUE(from()->connect(second.at()).has_value());
+  ASSERT_TRUE(from()->send("second", from().noted(10)).has_value());
+  gate_->entries_max = SIZE_MAX;
+  ASSERT_TRUE(run_until([&] { return second.got.size() == 1 && to().got.size() == 10; }));
+  ASSERT_TRUE(run_until([&] { return from().numbers.size() == 11; }));
+  expect_numbers(11);
+  EXPECT_EQ(from().outcomes, Texts(11, "ok"));
+}
+
 TEST_P(UdpGateTest, AFullQueueDropsAndDrainsOnce) {
   gate_->entries_max = 0;
   queue(50, false);

@@ -329,6 +329,8 @@ TEST_P(UdpMessageTest, WhatIsSentWhileABindFailsHasAnEnd) {
   names.kept[0].failed(ResolveError::not_found);
   ASSERT_TRUE(run_until([&] { return one.has("error"); }));
   EXPECT_EQ(one.error(), "getaddrinfo ENOTFOUND");
+  other->unref();
+  EXPECT_FALSE(run_returns(10ms)) << "a name is being looked up";
   names.answer_all();
   ASSERT_TRUE(run_until([&] { return one.numbers.size() == 2; })) << one.order();
   EXPECT_EQ(one.numbers, (Numbers{1, 2}));
@@ -351,6 +353,17 @@ TEST_P(UdpMessageTest, WhatIsSentWhileABindIsLookedUpGoesFromThere) {
   EXPECT_EQ(other.from[0].ip(), "127.0.0.3");
   ASSERT_TRUE(run_until([&] { return one.has("sent"); }));
   EXPECT_EQ(one.order(), "listening sent");
+}
+
+TEST_P(UdpMessageTest, AnIpv6SocketSendsToIpv4) {
+  Party& four = bound();
+  Party& both = bound("::");
+  ASSERT_EQ(refusal(both->send("text", four.at(), both.noted())), "");
+  ASSERT_EQ(refusal(both->send("endpoint", four.endpoint(), both.noted())), "");
+  ASSERT_TRUE(run_until_got(four, 2));
+  EXPECT_EQ(four.texts(), "text endpoint ");
+  Party& six = bound("::", {.ipv6_only = true});
+  EXPECT_EQ(refusal(six->send("x", four.at())), "send EAFNOSUPPORT");
 }
 
 // ---- Connected ----
@@ -475,6 +488,26 @@ TEST_P(UdpConnectTest, ToANameOrNobody) {
   EXPECT_EQ(called, 1);
   ASSERT_EQ(refusal(one->send("x")), "");
   ASSERT_TRUE(run_until_got(peer, 1));
+}
+
+TEST_P(UdpConnectTest, ItMayBeAskedForWhileABindIsLookedUp) {
+  Names names;
+  names.keeps = true;
+  Party& peer = bound();
+  Party& one = party({.resolver = &names});
+  int called = 0;
+  ASSERT_TRUE(one->bind({.host = "here.test"}).has_value());
+  ASSERT_EQ(refusal(one->connect(peer.at(), [&](UdpSocket&) { ++called; })), "");
+  EXPECT_EQ(refusal(one->connect(peer.at())), "ERR_SOCKET_DGRAM_IS_CONNECTED");
+  ASSERT_TRUE(run_until([&] { return names.kept.size() == 1; }));
+  names.ip = "127.0.0.3";
+  names.answer_all();
+  ASSERT_TRUE(run_until([&] { return one.has("connect"); }));
+  EXPECT_EQ(one.order(), "listening connect");
+  EXPECT_EQ(called, 1);
+  ASSERT_EQ(refusal(one->send("x")), "");
+  ASSERT_TRUE(run_until_got(peer, 1));
+  EXPECT_EQ(peer.from[0].ip(), "127.0.0.3");
 }
 
 TEST_P(UdpConnectTest, WithoutAHostThisMachineIsMeant) {

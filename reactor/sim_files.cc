@@ -1,0 +1,44 @@
+// Files in the simulator: those of the machine it runs on.
+#include <cerrno>
+
+#include "reactor/file_operations.h"
+#include "weir/reactor/posix.h"
+#include "weir/reactor/sim_backend.h"
+
+namespace weir::inline v1 {
+namespace {
+
+bool last(Op& op, std::int32_t result, Completion& out) noexcept {
+  out = {.op = &op, .result = result, .more = false};
+  return true;
+}
+
+}  // namespace
+
+// Files are outside of the simulation: a plain call, which takes no virtual time and does not fail
+// by chance but for memory.
+bool SimBackend::attempt_file(Op& op, Completion& out) noexcept {
+  if (op.kind == OpKind::open) return last(op, posix::open_file(static_cast<OpenOp&>(op)), out);
+  const posix::FileKind kind = posix::kind_of(op.fd);
+  if (kind == posix::FileKind::closed) return last(op, -EBADF, out);
+  if (kind != posix::FileKind::regular) return last(op, -ENOTSUP, out);
+  if (op.kind == OpKind::write) {
+    const auto& write = static_cast<WriteOp&>(op);
+    if (write.pieces.empty()) return last(op, 0, out);
+    const iovec& first = write.pieces.front();
+    return last(op,
+                posix::write_file(op.fd, write.offset,
+                                  {static_cast<const char*>(first.iov_base), first.iov_len}),
+                out);
+  }
+  auto& read = static_cast<ReadOp&>(op);
+  const bool room = read.room.room() >= read.size || read.room.allocate(read.size);
+  if (!room) return last(op, -ENOMEM, out);
+  last(op, posix::read_file(op.fd, read.offset, read.room.space().first(read.size)), out);
+  if (out.result > 0) out.buffer = bytes_read(read.room, static_cast<std::size_t>(out.result));
+  return true;
+}
+
+void SimBackend::close_file(int fd) noexcept { posix::close(fd); }
+
+}  // namespace weir::inline v1
