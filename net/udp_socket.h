@@ -78,10 +78,10 @@ struct UdpCounters {
 
 // Owner: the user. Destroying it calls no handler any more; what is queued is offered to the kernel
 // once, and the rest is gone. Thread: the reactor's. The reactor outlives it.
-// Errors: mistakes and refusals of a call are returned. When the kernel refuses to receive, for want
-// of memory for one, that is an 'error', and it is tried again. What goes wrong later comes to the callback
+// Errors: mistakes and refusals of a call are returned. What goes wrong later comes to the callback
 // of that call, or else as 'error'; an 'error' that nobody listens to goes to the reactor's
-// on_unhandled_error(). The socket stays usable.
+// on_unhandled_error(). When the kernel refuses to receive, for want of memory for one, that is an
+// 'error', too, and it is tried again. The socket stays usable.
 // No handler runs inside the call that causes it. Each may do anything, also destroy the socket.
 class UdpSocket {
  public:
