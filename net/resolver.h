@@ -36,7 +36,8 @@ class ResolveReply {
 // what connects with it. Called on the reactor's thread.
 class Resolver {
  public:
-  // `family`: addresses that are wanted, or Family::none for both kinds.
+  // `family`: addresses that are wanted, or Family::none for both kinds. Must not close or destroy
+  // who asks.
   virtual void resolve(std::string_view host, Family family, ResolveReply reply) = 0;
 
  protected:

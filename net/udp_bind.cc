@@ -146,12 +146,14 @@ Expected<void> UdpCore::disconnect() {
   if (!connected_) return failure(mistake(Mistake::datagram_not_connected));
   const IpEndpoint peer = reactor_.backend().address(fd_, End::peer).ip();
   const int result = kernel_.connect(fd_, Address());
-  if (result != 0) return failure({.code = errno_code(result), .syscall = "disconnect"});
   connected_ = connect_due_ = false;
+  events.connect.remove(std::exchange(once_connected_, ListenerId::none));
   // What is queued is still for that peer.
   for (std::size_t i = sent_; i < queue_.size(); ++i) {
     if (queue_[i].to.family == Family::none) queue_[i].to = peer;
   }
+  // It has no peer, but somebody else has its port meanwhile.
+  if (result != 0) return failure({.code = errno_code(result), .syscall = "disconnect"});
   return {};
 }
 
@@ -177,10 +179,12 @@ void UdpCore::resolved(Resolving& which, std::error_code code, std::vector<IpEnd
     break;
   }
   const IpEndpoint first = code ? IpEndpoint{} : found.front();
-  const UdpAt& at = which.at;
-  if (which.purpose == Purpose::bind) return resolved_bind(at, code, first);
-  if (which.purpose == Purpose::connect) return resolved_connect(at, code, first);
-  resolved_send(which.outgoing, at, code, first);
+  switch (which.purpose) {
+    case Purpose::bind: resolved_bind(which.at, code, first); break;
+    case Purpose::connect: resolved_connect(which.at, code, first); break;
+    case Purpose::send: resolved_send(which.outgoing, which.at, code, first); break;
+  }
+  if (!is_active()) let_reactor_go();
 }
 
 void UdpCore::resolved_send(Outgoing& outgoing, const UdpAt& at, std::error_code code,
@@ -220,7 +224,6 @@ void UdpCore::resolved_bind(const UdpAt& at, std::error_code code, const IpEndpo
     }
     error = opened.error();
   }
-  if (!is_active()) let_reactor_go();
   events.listening.remove(std::exchange(once_listening_, ListenerId::none));
   events.connect.remove(std::exchange(once_connected_, ListenerId::none));
   connect_when_bound_.reset();

@@ -27,7 +27,8 @@ UdpCore::UdpCore(Reactor& reactor, UdpOptions options, UdpSocket& handle)
       options_(std::move(options)),
       receiving_(*this),
       writable_(*this),
-      reading_(*this) {
+      reading_(*this),
+      flushing_(*this) {
   reactor_.adopt(*this);
   if (options_.stop.stop_possible()) stop_.emplace(options_.stop, Stop{this});
 }
@@ -98,6 +99,7 @@ void UdpCore::end_operations() noexcept {
   }
   connect_when_bound_.reset();
   reading_.unlink();
+  flushing_.unlink();
   rest_.cancel();
   reactor_.backend().cancel(receiving_);
   reactor_.backend().cancel(writable_);
@@ -131,8 +133,12 @@ void UdpCore::detach() noexcept {
   reactor_.schedule(*this);
 }
 
+// The reactor goes. A socket that is still there, held by a handler, has nothing behind it any
+// more.
 void UdpCore::abandon() noexcept {
-  if (handle_ != nullptr) detach();
+  if (handle_ == nullptr) return;
+  handle_->core_ = nullptr;
+  detach();
 }
 
 void UdpCore::go() noexcept {

@@ -82,6 +82,12 @@ class UdpCore final : public Resident, private Task {
           core(its_core) {}
     UdpCore& core;
   };
+  struct Flushing : Task {
+    explicit Flushing(UdpCore& its_core) noexcept
+        : Task([](Task& task) noexcept { static_cast<Flushing&>(task).core.service(); }),
+          core(its_core) {}
+    UdpCore& core;
+  };
   struct Outgoing {
     Buffer bytes;
     IpEndpoint to;  // Family::none: the connected peer
@@ -143,6 +149,7 @@ class UdpCore final : public Resident, private Task {
   // Receiving: udp_receive.cc.
   void start_receiving() noexcept;
   void received(const Completion& completion) noexcept;
+  void rest(int error) noexcept;
   void read() noexcept;
   bool deliver(std::span<const DatagramIn> entries);
   bool tell(std::span<const Datagram> datagrams);
@@ -179,6 +186,7 @@ class UdpCore final : public Resident, private Task {
   Receiving receiving_;
   Waiting writable_;
   Reading reading_;
+  Flushing flushing_;  // linked: the others have their turn before the queue goes on
   Timer rest_;  // after the kernel has refused to receive
   int fd_ = -1;
   std::list<Resolving> resolving_;

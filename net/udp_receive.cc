@@ -7,15 +7,21 @@
 
 namespace weir::inline v1::net {
 
-void UdpCore::start_receiving() noexcept {
-  if (!closing_ && receiving_.idle()) reactor_.backend().submit(receiving_);
-}
+void UdpCore::start_receiving() noexcept { reactor_.backend().submit(receiving_); }
 
 void UdpCore::received(const Completion& completion) noexcept {
   if (closing_) return finish_close_if_idle();
   if (completion.result > 0) return read();
-  report({.code = errno_code(completion.result), .syscall = "recv"});
-  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] { start_receiving(); });
+  rest(completion.result);
+}
+
+// The kernel refuses: it is asked again after a while.
+void UdpCore::rest(int error) noexcept {
+  report({.code = errno_code(error), .syscall = "recv"});
+  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] {
+    if (receiving_.idle()) return start_receiving();
+    read();
+  });
   rest_.unref();
 }
 
@@ -27,6 +33,7 @@ void UdpCore::read() noexcept {
                                             : weir::limits::kDatagramsPerReceive;
     const Datagrams::Received received = kernel_.receive(fd_, most, coalesced_);
     if (received.error == -EAGAIN) return;
+    if (received.error == -ENOMEM || received.error == -ENOBUFS) return rest(received.error);
     if (received.error != 0) {
       // What the peer's machine has reported (ICMP), once for each; more may be behind it.
       report({.code = errno_code(received.error), .syscall = "recv"});

@@ -103,10 +103,10 @@ Expected<Send> UdpCore::take(Outgoing outgoing) {
 // Offers the queue to the kernel. What it does not take waits until the socket is writable; a long
 // queue goes on in the next turn.
 void UdpCore::flush() noexcept {
-  if (fd_ < 0 || !writable_.idle()) return;
+  if (fd_ < 0 || !writable_.idle() || flushing_.linked()) return;
   std::size_t calls = 0;
   while (sent_ < queue_.size()) {
-    if (calls == limits::kUdpCallsPerTurnMax) return reactor_.schedule_next_turn(*this);
+    if (calls == limits::kUdpCallsPerTurnMax) return reactor_.schedule_next_turn(flushing_);
     if (send_some(calls) == SendResult::progress) continue;
     return reactor_.backend().submit(writable_);
   }

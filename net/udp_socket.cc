@@ -20,7 +20,9 @@ Expected<Buffer> copied(std::string_view bytes) {
 UdpSocket::UdpSocket(Reactor& reactor, UdpOptions options)
     : core_(new UdpCore(reactor, std::move(options), *this)) {}
 
-UdpSocket::~UdpSocket() { core_->detach(); }
+UdpSocket::~UdpSocket() {
+  if (core_ != nullptr) core_->detach();
+}
 
 Expected<Address> UdpSocket::bind(const UdpAt& at, Function<void(UdpSocket&)> once_listening) {
   return core_->bind(at, std::move(once_listening));

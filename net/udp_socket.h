@@ -183,7 +183,9 @@ class UdpSocket {
   void off(ListenerId id) noexcept;
 
  private:
-  UdpCore* core_;
+  friend class UdpCore;
+
+  UdpCore* core_;  // null once the reactor goes
 };
 
 }  // namespace weir::inline v1::net

@@ -23,7 +23,7 @@ struct OpenDatagram {
 // What one receive has brought: one datagram, or with UDP_GRO several of one sender, each of
 // `segment` bytes but for the last one, which may be shorter.
 struct DatagramIn {
-  std::string_view bytes;     // the backend's, until the next receive
+  std::string_view bytes;     // the backend's, until the next receive or poll()
   std::uint32_t segment = 0;  // 0: one datagram
   IpEndpoint from;
 };
@@ -78,7 +78,8 @@ class Datagrams {
   virtual int leave(int fd, const Membership& membership) noexcept = 0;
 
   // At most `most` entries, and at most kDatagramsPerReceive; fewer: the queue was empty.
-  // `coalesced` goes with the option. The entries are the backend's, until the next receive.
+  // `coalesced` goes with the option. The entries are the backend's, until the next receive
+  // or poll().
   struct Received {
     std::span<const DatagramIn> entries;
     int error = 0;  // -EAGAIN, or what the peer has reported; then there are no entries

@@ -321,6 +321,10 @@ void FileOperations::settle_left_behind(Place& place, Answer answer) {
 }
 
 void FileOperations::forget(int fd) noexcept {
+  // Somebody else goes on with the fd, perhaps behind what is left.
+  for (const auto& place : places_) {
+    if (place->in_use && place->op != nullptr && place->fd == fd) return;
+  }
   for (const auto& place : places_) {
     if (!place->left_behind() || place->fd != fd) continue;
     place->fd = -1;

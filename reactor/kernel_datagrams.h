@@ -13,7 +13,8 @@ namespace weir::inline v1 {
 // Owner thread. The memory for receives and sends is made with the first of them.
 class KernelDatagrams : public Datagrams {
  public:
-  static constexpr std::size_t kControlBytes = CMSG_SPACE(sizeof(int));
+  // For UDP_GRO, behind what options of an adopted socket put in front (timestamps, drops).
+  static constexpr std::size_t kControlBytes = 256;
 
   explicit KernelDatagrams(BackendCounters& counters) noexcept;
   KernelDatagrams(const KernelDatagrams&) = delete;

@@ -61,7 +61,14 @@ Reactor::~Reactor() {
   for (auto& signal : signals_) signal->watch.cancel();
   // Before the residents: a task may own servers and sockets, which go through their residents.
   drop_tasks();
-  residents_.for_each([](Resident& resident) { resident.abandon(); });
+  // One by one: what one holds may be the end of another.
+  IntrusiveList<Resident> leaving;
+  leaving.splice_back(residents_);
+  while (!leaving.empty()) {
+    Resident& resident = leaving.pop_front();
+    residents_.push_back(resident);
+    resident.abandon();
+  }
   while (!residents_.empty()) {
     run_tasks();
     dispatch(backend_->poll(backend_->now() + kJoinStep, batch_));

@@ -284,6 +284,7 @@ void UringBackend::queue_waiting() noexcept {
     io_uring_sqe_set_data64(sqe, kIgnoredMark);
     blocked_cancels_.pop_back();
   }
+  if (datagrams_.dry()) datagrams_.reclaim();
   IntrusiveList<Op> retried;
   retried.splice_back(blocked_);
   while (!retried.empty()) arm(retried.pop_front());

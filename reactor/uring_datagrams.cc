@@ -30,6 +30,8 @@ bool is_report(int error) noexcept {
     case ENETUNREACH:
     case EHOSTDOWN:
     case ENETDOWN:
+    case ENONET:
+    case EOPNOTSUPP:
     case ECONNRESET:
     case EMSGSIZE:
     case EPROTO:
@@ -101,6 +103,11 @@ void UringDatagrams::give_back(std::uint16_t id) noexcept {
   io_uring_smp_store_release(&all.ring->tail, ++all.tail);
 }
 
+void UringDatagrams::reclaim() noexcept {
+  for (const std::uint16_t id : handed_out_) give_back(id);
+  handed_out_.clear();
+}
+
 void UringDatagrams::prepare(io_uring& ring, io_uring_sqe* sqe, int fd) noexcept {
   multishot_ = multishot_ && make_buffers(ring);
   inboxes_[fd].polled = !multishot_;
@@ -145,8 +152,7 @@ void UringDatagrams::forget(int fd) noexcept {
 Datagrams::Received UringDatagrams::receive(int fd, std::size_t most, bool coalesced) noexcept {
   Inbox& inbox = inboxes_[fd];
   if (inbox.polled) return KernelDatagrams::receive(fd, most, coalesced);
-  for (const std::uint16_t id : handed_out_) give_back(id);
-  handed_out_.clear();
+  reclaim();
   const int error = std::exchange(inbox.error, 0);
   if (error != 0) return {.entries = {}, .error = error};
   const std::size_t count = std::min(most, inbox.ids.size() - inbox.next);

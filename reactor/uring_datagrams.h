@@ -14,9 +14,9 @@
 namespace weir::inline v1 {
 
 // The kernel puts each datagram of an armed socket into the next free buffer; take() notes it, and
-// receive() hands the notes out and gives their buffers back with the next receive. All sockets of
-// a ring share the buffers. Where the kernel has no multishot recvmsg (before Linux 6.0) a poll
-// takes its place, and receive() is a plain call.
+// receive() hands the notes out. Their buffers are taken back with the next receive, or by
+// reclaim(). All sockets of a ring share the buffers. Where the kernel has no multishot recvmsg
+// (before Linux 6.0) a poll takes its place, and receive() is a plain call.
 class UringDatagrams final : public KernelDatagrams {
  public:
   UringDatagrams(BackendCounters& counters, bool multishot) noexcept;
@@ -24,8 +24,11 @@ class UringDatagrams final : public KernelDatagrams {
 
   // Precondition: not dry().
   void prepare(io_uring& ring, io_uring_sqe* sqe, int fd) noexcept;
-  // A request made now would find no buffer. Passes: whoever has all of them is about to receive.
+  // A request made now would find no buffer. Passes with reclaim(), or when those in the inboxes
+  // are received: their owners know.
   bool dry() const noexcept { return multishot_ && buffers_ != nullptr && free_ == 0; }
+  // Takes back what was handed out. Precondition: no handler is looking at it.
+  void reclaim() noexcept;
 
   enum class Taken : std::uint8_t {
     news,     // there is something for receive(), and the owner does not know yet

@@ -147,6 +147,27 @@ TEST_P(UdpCloseTest, NothingIsReceivedAnyMore) {
   EXPECT_EQ(fresh->counters().received_bytes, 1U);
 }
 
+// On io_uring all sockets receive into the same buffers: what one held when it went comes back.
+TEST_P(UdpCloseTest, ASocketThatGoesAmidAFloodLeavesRoomForTheOthers) {
+  Party& sender = bound();
+  Party& stays = bound();
+  for (int round = 0; round < 3; ++round) {
+    Party& goes = bound();
+    Party* fresh = nullptr;
+    goes->on_messages([&](UdpSocket&, std::span<const Datagram>) {
+      goes.socket.reset();
+      fresh = &bound();
+    });
+    // Of all sizes, so that they come one by one.
+    for (std::size_t i = 0; i < 200; ++i) send(sender, std::string(i % 7, 'x'), goes);
+    ASSERT_TRUE(run_until([&] { return fresh != nullptr; }));
+    send(sender, "to the old one", stays);
+    send(sender, "to the new one", *fresh);
+    ASSERT_TRUE(run_until([&] { return fresh->got.size() == 1; }));
+    ASSERT_TRUE(run_until([&] { return stays.got.size() == static_cast<std::size_t>(round) + 1; }));
+  }
+}
+
 TEST_P(UdpCloseTest, AConnectedSocketClosesAndAnotherTakesItsPlace) {
   Party& peer = bound();
   Party& one = connected(peer);
