@@ -21,4 +21,26 @@ class AliveGuard {
   AliveGuard* previous_;
 };
 
+// Calls all listeners with these arguments, the subject first; `guards` is its list. False, and
+// nobody else is called: one of them has destroyed it.
+template <class EventType, class... Arguments>
+bool emit_guarded(AliveGuard*& guards, EventType& event, Arguments&... arguments) {
+  AliveGuard guard(guards);
+  event.emit_each([&](auto& listener, bool) {
+    listener(arguments...);
+    return guard.alive();
+  });
+  return guard.alive();
+}
+
+// Likewise for 'error', which is `unheard`'s when nobody listens.
+template <class EventType, class Subject, class ErrorType, class Unheard>
+bool emit_error_guarded(AliveGuard*& guards, EventType& event, Subject& subject,
+                        ErrorType& error, Unheard unheard) {
+  if (!event.empty()) return emit_guarded(guards, event, subject, error);
+  AliveGuard guard(guards);
+  unheard(error);
+  return guard.alive();
+}
+
 }  // namespace weir::inline v1::net

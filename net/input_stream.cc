@@ -85,25 +85,13 @@ void InputStream::off(ListenerId id) noexcept {
 }
 
 bool InputStream::tell_error(const Error& error) {
-  AliveGuard guard(guard_);
-  if (own_->error.empty()) {
-    reactor().report_unhandled(error);
-    return guard.alive();
-  }
-  own_->error.emit_each([&](auto& listener, bool) {
-    listener(*this, error);
-    return guard.alive();
+  return emit_error_guarded(guard_, own_->error, *this, error, [this](const Error& unheard) {
+    reactor().report_unhandled(unheard);
   });
-  return guard.alive();
 }
 
 bool InputStream::tell_close(std::error_code code) {
-  AliveGuard guard(guard_);
-  own_->close.emit_each([&](auto& listener, bool) {
-    listener(*this, code);
-    return guard.alive();
-  });
-  return guard.alive();
+  return emit_guarded(guard_, own_->close, *this, code);
 }
 
 // ---- Reading ----
@@ -162,12 +150,7 @@ void InputStream::serve() noexcept {
 }
 
 void InputStream::on_file_end() noexcept {
-  AliveGuard guard(guard_);
-  own_->end.emit_each([&](auto& listener, bool) {
-    listener(*this);
-    return guard.alive();
-  });
-  if (!guard.alive() || destroyed()) return;
+  if (!emit_guarded(guard_, own_->end, *this) || destroyed()) return;
   Pipe::end_all(own_->source);
   begin_close();
 }

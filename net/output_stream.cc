@@ -80,34 +80,17 @@ void OutputStream::off(ListenerId id) noexcept {
 
 // False when the stream was destroyed by a handler; so below.
 bool OutputStream::emit(Event<OutputStream&>& event) {
-  AliveGuard guard(guard_);
-  event.emit_each([&](auto& listener, bool) {
-    listener(*this);
-    return guard.alive();
-  });
-  return guard.alive();
+  return emit_guarded(guard_, event, *this);
 }
 
 bool OutputStream::tell_error(const Error& error) {
-  AliveGuard guard(guard_);
-  if (own_->error.empty()) {
-    reactor().report_unhandled(error);
-    return guard.alive();
-  }
-  own_->error.emit_each([&](auto& listener, bool) {
-    listener(*this, error);
-    return guard.alive();
+  return emit_error_guarded(guard_, own_->error, *this, error, [this](const Error& unheard) {
+    reactor().report_unhandled(unheard);
   });
-  return guard.alive();
 }
 
 bool OutputStream::tell_close(std::error_code code) {
-  AliveGuard guard(guard_);
-  own_->close.emit_each([&](auto& listener, bool) {
-    listener(*this, code);
-    return guard.alive();
-  });
-  return guard.alive();
+  return emit_guarded(guard_, own_->close, *this, code);
 }
 
 // ---- Writing ----

@@ -1,7 +1,6 @@
 #include "reactor/file_operations.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -11,50 +10,18 @@
 
 namespace weir::inline v1 {
 
-struct FileOperations::Answer {
-  std::uint32_t index = 0;
-  bool withdrawn = false;  // cancelled before it began: nothing was done
-  std::int32_t result = 0;
-  BufferBlock room;  // with the bytes of a read
-};
-
-struct FileOperations::Inbox {
-  std::mutex mutex;
-  std::vector<Answer> answers;
-  std::vector<std::uint32_t> withdrawn;  // jobs that are not to begin
-  int wake_fd = -1;                      // -1: nobody is there any more
-  std::atomic<int> holders{1};
-  std::atomic<bool> filled{false};
-
-  InboxHold hold() noexcept {
-    holders.fetch_add(1);
-    return InboxHold(this);
-  }
-};
-
-void FileOperations::LetGo::operator()(Inbox* inbox) const noexcept {
-  if (inbox->holders.fetch_sub(1) == 1) delete inbox;
-}
-
 struct FileOperations::Job final : BlockingJob {
   void run() noexcept override {
+    const Inbox::Start start = inbox->start(place);
+    if (start == Inbox::Start::nobody) return;
     Answer answer;
-    answer.index = index;
-    {
-      const std::lock_guard lock(inbox->mutex);
-      if (inbox->wake_fd < 0) return;
-      answer.withdrawn = std::erase(inbox->withdrawn, index) != 0;
-    }
+    answer.id = place;
+    answer.withdrawn = start == Inbox::Start::withdrawn;
     if (!answer.withdrawn) answer.result = call();
     answer.room = std::move(room);
-    const std::lock_guard lock(inbox->mutex);
-    if (inbox->wake_fd < 0) {
-      if (kind == OpKind::open && answer.result >= 0) posix::close(answer.result);
-      return;
-    }
-    inbox->answers.push_back(std::move(answer));
-    inbox->filled.store(true);
-    posix::signal_eventfd(inbox->wake_fd);
+    const std::int32_t result = answer.result;
+    const bool opened = kind == OpKind::open && !answer.withdrawn && result >= 0;
+    if (!inbox->put(std::move(answer)) && opened) posix::close(result);
   }
 
   std::int32_t call() noexcept {
@@ -63,9 +30,9 @@ struct FileOperations::Job final : BlockingJob {
     return posix::write_file(fd.get(), offset, room.space().first(size));
   }
 
-  InboxHold inbox;
+  Inbox::Hold inbox;
   OpKind kind = OpKind::read;
-  std::uint32_t index = 0;
+  std::uint32_t place = 0;
   posix::Fd fd;  // a duplicate
   std::int64_t offset = -1;
   std::size_t size = 0;
@@ -108,15 +75,11 @@ Buffer bytes_read(BufferBlock& room, std::size_t size) noexcept {
 }
 
 FileOperations::FileOperations(Backend& backend, LocalCompletions& local, int wake_fd)
-    : backend_(backend), local_(local), inbox_(new Inbox()) {
-  inbox_->wake_fd = wake_fd;
-}
+    : backend_(backend), local_(local), inbox_(Inbox::create(wake_fd)) {}
 
 FileOperations::~FileOperations() {
-  const std::lock_guard lock(inbox_->mutex);
-  inbox_->wake_fd = -1;
-  for (const Answer& answer : inbox_->answers) {
-    const bool opened = places_[answer.index]->kind == OpKind::open && !answer.withdrawn;
+  for (const Answer& answer : inbox_->leave()) {
+    const bool opened = places_[answer.id]->kind == OpKind::open && !answer.withdrawn;
     if (opened && answer.result >= 0) posix::close(answer.result);
   }
 }
@@ -172,10 +135,7 @@ void FileOperations::submit(Op& op) {
 void FileOperations::cancel(Op& op) {
   Place& place = *places_[op.slot & ~kMark];
   if (!place.poll.idle()) return backend_.cancel(place.poll);  // its end is the operation's
-  if (place.on_thread) {
-    const std::lock_guard lock(inbox_->mutex);
-    inbox_->withdrawn.push_back(place.index);
-  }
+  if (place.on_thread) inbox_->withdraw(place.index);
   finish(place, -ECANCELED);
 }
 
@@ -220,7 +180,7 @@ void FileOperations::start_job(Place& place) {
   auto job = std::make_unique<Job>();
   job->inbox = inbox_->hold();
   job->kind = place.kind;
-  job->index = place.index;
+  job->place = place.index;
   if (place.kind != OpKind::open) {
     const int fd = posix::duplicate(place.fd);
     if (fd < 0) return finish(place, fd);
@@ -253,7 +213,7 @@ bool FileOperations::fill_job(Job& job, Op& op) noexcept {
     return true;
   }
   const auto& write = static_cast<WriteOp&>(op);
-  const bool regular = places_[job.index]->file == posix::FileKind::regular;
+  const bool regular = places_[job.place]->file == posix::FileKind::regular;
   const std::size_t most = regular ? limits::kFileBytesMax : limits::kThreadWriteBytesMax;
   if (!job.room.allocate(most)) return false;
   job.offset = write.offset;
@@ -266,20 +226,9 @@ bool FileOperations::fill_job(Job& job, Op& op) noexcept {
   return true;
 }
 
-bool FileOperations::answered() const noexcept { return inbox_->filled.load(); }
-
 void FileOperations::collect() {
-  if (!answered()) return;
-  std::vector<Answer> answers;
-  {
-    const std::lock_guard lock(inbox_->mutex);
-    answers.swap(inbox_->answers);
-    // One that came too late to stop its job.
-    for (const Answer& answer : answers) std::erase(inbox_->withdrawn, answer.index);
-    inbox_->filled.store(false);
-  }
-  for (Answer& answer : answers) {
-    Place& place = *places_[answer.index];
+  for (Answer& answer : inbox_->take()) {
+    Place& place = *places_[answer.id];
     place.on_thread = false;
     if (place.op == nullptr) {
       settle_left_behind(place, std::move(answer));

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "reactor/posix_files.h"
 #include "weir/reactor/backend.h"
+#include "reactor/thread_inbox.h"
 
 namespace weir::inline v1 {
 
@@ -22,7 +22,7 @@ class LocalCompletions;
 //      \----------------------------------^
 //
 // A job on a thread has a descriptor and memory of its own: neither closing the fd nor destroying
-// the reactor waits for it. Its answer crosses in an inbox that goes with the last who holds it.
+// the reactor waits for it (ThreadInbox).
 // A cancelled operation ends at once. When its job has begun all the same, the job's place stays:
 // what it reads is kept for the next read of the fd, until release(); the next write waits for it.
 // So a fd has at most one thread for each direction, and no byte is lost or overtaken.
@@ -41,7 +41,7 @@ class FileOperations {
   void cancel(Op& op);
   // True for an operation in flight that was given to submit().
   static bool owns(const Op& op) noexcept { return op.slot >> kMarkShift == 1; }
-  bool answered() const noexcept;
+  bool answered() const noexcept { return inbox_->filled(); }
   void collect();
   // The fd is somebody else's now: what was kept for it goes.
   void forget(int fd) noexcept;
@@ -50,13 +50,14 @@ class FileOperations {
   static constexpr unsigned kMarkShift = 30;  // its bit in Op::slot says whose the number is
   static constexpr std::uint32_t kMark = 1U << kMarkShift;
 
-  struct Inbox;
-  struct LetGo {
-    void operator()(Inbox* inbox) const noexcept;
+  struct Answer {
+    std::uint64_t id = 0;    // of a place
+    bool withdrawn = false;  // cancelled before it began: nothing was done
+    std::int32_t result = 0;
+    BufferBlock room;  // with the bytes of a read
   };
-  using InboxHold = std::unique_ptr<Inbox, LetGo>;
+  using Inbox = ThreadInbox<Answer>;
   struct Job;
-  struct Answer;
   struct Place;
 
   static void on_ready(Op& op, Completion& completion) noexcept;
@@ -74,7 +75,7 @@ class FileOperations {
 
   Backend& backend_;
   LocalCompletions& local_;
-  InboxHold inbox_;
+  Inbox::Hold inbox_;
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<std::uint32_t> free_;
   bool nowait_ = true;  // see BackendOptions

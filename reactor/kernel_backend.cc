@@ -65,9 +65,7 @@ void KernelBackend::cancel_lookup(ResolveOp& op) {
 
 void KernelBackend::collect_answers() {
   files_.collect();
-  while (ResolveOp* op = lookups_.take_answered()) {
-    finish(*op, op->error ? -EIO : 0);
-  }
+  for (ResolveOp* op : lookups_.take_answered()) finish(*op, op->error ? -EIO : 0);
 }
 
 Address KernelBackend::address(int fd, End end) const noexcept {

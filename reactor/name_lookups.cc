@@ -1,61 +1,29 @@
 #include "reactor/name_lookups.h"
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
 
 #include "reactor/blocking_pool.h"
 #include "weir/reactor/posix.h"
 
 namespace weir::inline v1 {
 
-struct NameLookups::Inbox {
-  struct Answer {
-    std::uint64_t id;
-    std::error_code error;
-    std::vector<IpEndpoint> found;
-  };
-  std::mutex mutex;
-  std::vector<Answer> answers;
-  int wake_fd = -1;  // -1: nobody is there any more
-  std::atomic<int> holders{1};
-  std::atomic<bool> filled{false};
-
-  InboxHold hold() noexcept {
-    holders.fetch_add(1);
-    return InboxHold(this);
-  }
-};
-
-void NameLookups::LetGo::operator()(Inbox* inbox) const noexcept {
-  if (inbox->holders.fetch_sub(1) == 1) delete inbox;
-}
-
 struct NameLookups::Job final : BlockingJob {
   void run() noexcept override {
-    Inbox::Answer answer{.id = id, .error = {}, .found = {}};
+    if (inbox->start(id) != Inbox::Start::go) return;
+    Answer answer{.id = id, .error = {}, .found = {}};
     answer.error = posix::resolve(host, family, answer.found);
-    const std::lock_guard lock(inbox->mutex);
-    if (inbox->wake_fd < 0) return;
-    inbox->answers.push_back(std::move(answer));
-    inbox->filled.store(true);
-    posix::signal_eventfd(inbox->wake_fd);
+    inbox->put(std::move(answer));
   }
 
-  InboxHold inbox;
+  Inbox::Hold inbox;
   std::uint64_t id = 0;
   std::string host;
   Family family = Family::none;
 };
 
-NameLookups::NameLookups(int wake_fd) : inbox_(new Inbox()) {
-  inbox_->wake_fd = wake_fd;
-}
+NameLookups::NameLookups(int wake_fd) : inbox_(Inbox::create(wake_fd)) {}
 
-NameLookups::~NameLookups() {
-  const std::lock_guard lock(inbox_->mutex);
-  inbox_->wake_fd = -1;
-}
+NameLookups::~NameLookups() { inbox_->leave(); }
 
 bool NameLookups::start(ResolveOp& op) {
   auto job = std::make_unique<Job>();
@@ -75,28 +43,24 @@ bool NameLookups::start(ResolveOp& op) {
 }
 
 void NameLookups::forget(const ResolveOp& op) noexcept {
-  std::erase_if(pending_, [&](const Pending& pending) { return pending.op == &op; });
+  const auto found = std::ranges::find(pending_, &op, &Pending::op);
+  if (found == pending_.end()) return;
+  inbox_->withdraw(found->id);
+  pending_.erase(found);
 }
 
-bool NameLookups::answered() const noexcept { return inbox_->filled.load(); }
-
-ResolveOp* NameLookups::take_answered() noexcept {
-  if (!answered()) return nullptr;
-  const std::lock_guard lock(inbox_->mutex);
-  while (!inbox_->answers.empty()) {
-    Inbox::Answer answer = std::move(inbox_->answers.back());
-    inbox_->answers.pop_back();
-    const auto found = std::find_if(pending_.begin(), pending_.end(),
-                                    [&](const Pending& one) { return one.id == answer.id; });
+std::vector<ResolveOp*> NameLookups::take_answered() {
+  std::vector<ResolveOp*> answered;
+  for (Answer& answer : inbox_->take()) {
+    const auto found = std::ranges::find(pending_, answer.id, &Pending::id);
     if (found == pending_.end()) continue;
     ResolveOp* op = found->op;
     pending_.erase(found);
     op->error = answer.error;
     op->found = std::move(answer.found);
-    return op;
+    answered.push_back(op);
   }
-  inbox_->filled.store(false);
-  return nullptr;
+  return answered;
 }
 
 }  // namespace weir::inline v1

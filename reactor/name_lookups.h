@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "weir/reactor/backend.h"
+#include "reactor/thread_inbox.h"
 
 namespace weir::inline v1 {
 
-// Answers cross threads in an inbox that goes with the last who holds it, so that a lookup which
-// takes a minute keeps nobody from going. Owner thread only.
+// A lookup which takes a minute keeps nobody from going. Owner thread only.
 class NameLookups {
  public:
   // `wake_fd` is an eventfd that is signalled when an answer is there.
@@ -20,25 +20,26 @@ class NameLookups {
 
   // False: refused, and op.error says why.
   bool start(ResolveOp& op);
-  // The answer, should one come, is dropped.
+  // The answer, should one come, is dropped; a lookup that has not begun does not begin.
   void forget(const ResolveOp& op) noexcept;
-  bool answered() const noexcept;
-  // The next operation that has its answer, or null.
-  ResolveOp* take_answered() noexcept;
+  bool answered() const noexcept { return inbox_->filled(); }
+  // The operations that have their answers.
+  std::vector<ResolveOp*> take_answered();
 
  private:
-  struct Inbox;
-  struct LetGo {
-    void operator()(Inbox* inbox) const noexcept;
+  struct Answer {
+    std::uint64_t id;
+    std::error_code error;
+    std::vector<IpEndpoint> found;
   };
-  using InboxHold = std::unique_ptr<Inbox, LetGo>;
+  using Inbox = ThreadInbox<Answer>;
   struct Job;
   struct Pending {
     std::uint64_t id;
     ResolveOp* op;
   };
 
-  InboxHold inbox_;
+  Inbox::Hold inbox_;
   std::vector<Pending> pending_;
   std::uint64_t last_id_ = 0;
 };
