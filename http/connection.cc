@@ -284,10 +284,7 @@ bool Connection::read_body(const Step& step) {
   if (most && body_bytes_ > *most) {
     return fail(kBodyTooLarge);
   }
-  if (request.takes_data()) {
-    request.deliver(std::move(piece));
-    return !gone();
-  }
+  if (request.takes_data()) return request.deliver(std::move(piece));
   dropped_bytes_ += piece.size();
   if (dropped_bytes_ > limits::kUnwantedBodyMax) phase_ = Phase::closing;
   return true;
@@ -296,20 +293,15 @@ bool Connection::read_body(const Step& step) {
 bool Connection::end_request() {
   Exchange& exchange = *std::exchange(reading_, nullptr);
   Request& request = exchange.request;
-  request.finish_text();
-  if (gone()) return false;
-  if (!request.keep_trailers(parser_.trailers())) {
+  if (!request.deliver_rest_of_text()) return false;
+  if (!request.trailers_.keep(parser_.trailers())) {
     reading_ = &exchange;
     return fail(no_memory());
   }
   parser_.release_message();
   request.complete_ = true;
   if (!request.keep_alive()) phase_ = Phase::closing;
-  request.end_.emit_each([&](auto& listener, bool) {
-    listener(request);
-    return !gone();
-  });
-  return !gone();
+  return request.tell_end();
 }
 
 }  // namespace weir::inline v1::http

@@ -155,19 +155,8 @@ void Connection::on_stream_closed(const Error& error) noexcept {
 
 // Before its end. No code: the client is to blame.
 bool Connection::cut_request(Exchange& exchange, std::error_code code) {
-  Request& request = exchange.request;
-  const Error error{.code = code ? code : errno_code(ECONNRESET), .detail = "aborted"};
-  request.aborted_ = true;
-  request.abort_.emit_each([&](auto& listener, bool) {
-    listener(request);
-    return !gone();
-  });
-  if (gone()) return false;
-  request.error_.emit_each([&](auto& listener, bool) {
-    listener(request, error);
-    return !gone();
-  });
-  return !gone();
+  return exchange.request.tell_aborted(
+      {.code = code ? code : errno_code(ECONNRESET), .detail = "aborted"});
 }
 
 // Precondition: the exchange is in no list.

@@ -239,12 +239,7 @@ bool Connection::tell_pipeline() {
 bool Connection::retire(Exchange& exchange) {
   Request& request = exchange.request;
   exchange.response.over_ = true;
-  if (exchange.response.emit(exchange.response.close_)) {
-    request.close_.emit_each([&](auto& listener, bool) {
-      listener(request);
-      return !gone();
-    });
-  }
+  if (exchange.response.emit(exchange.response.close_)) request.tell_close();
   if (gone()) {
     leaving_.push_back(exchange);  // given back with this connection
     return false;

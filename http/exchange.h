@@ -47,6 +47,18 @@ struct Exchange final : ListNode {
   // Forgets everything but the memory that it keeps for the next one.
   void reset() noexcept;
 
+  // For its request and its response: calls of the connection.
+  bool gone() const noexcept;
+  void look_again() noexcept;
+  void look_again_later() noexcept;
+  void put(std::string_view text);
+  void put(Buffer&& bytes);
+  void ended(bool complete_body) noexcept;
+  std::size_t queued() const noexcept;
+  bool is_full_for(std::size_t size) const noexcept;
+  bool is_above_high_water() const noexcept;
+  void report_unhandled(const Error& error) const;
+
   Connection* connection = nullptr;  // null: not in use
   std::uint64_t number = 0;          // of all exchanges; 0: not in use
   std::uint64_t ordinal = 0;         // of its connection's, from 1
