@@ -29,11 +29,7 @@ void BodyEnd::emit(TextSink& sink) const noexcept {
 }
 
 void BodyEnd::write(std::span<char> out) const noexcept {
-  WEIR_ASSERT(out.size() >= size_);
-  if (size_ == 0) return;
-  TextSink sink(out.first(size_));
-  emit(sink);
-  WEIR_ASSERT(sink.size() == size_);
+  if (size_ != 0) write_text(out, size_, [this](TextSink& sink) { emit(sink); });
 }
 
 void BodyEnd::append_to(std::string& out) const {
@@ -74,9 +70,7 @@ Expected<BodyEnd> BodyWriter::finish(const Fields* trailers) noexcept {
   end.is_complete_ = left_ == 0;
   if (kind_ != Kind::chunked) return end;
   end.trailers_ = trailers;
-  TextSink sink;
-  end.emit(sink);
-  end.size_ = sink.size();
+  end.size_ = text_size([&](TextSink& sink) { end.emit(sink); });
   return end;
 }
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "weir/http/body_framing.h"
 #include "weir/http/fields.h"
-#include "weir/http/response_head.h"
 #include "weir/reactor/error.h"
 
 namespace weir::inline v1::http {

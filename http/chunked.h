@@ -35,6 +35,8 @@ class ChunkedDecoder {
   // Complete with `end`, and then good as the fields of a RequestHead are.
   std::span<const Field> trailers() const noexcept { return trailers_.fields(); }
   const ParseFailure& failure() const noexcept { return failure_; }
+  // Bytes that are done with, but for the trailer section's.
+  std::uint64_t consumed() const noexcept { return consumed_; }
 
  private:
   // What the next byte is.

@@ -19,7 +19,7 @@ namespace weir::inline v1::http {
 namespace {
 
 constexpr std::string_view kAutomatic[] = {"date", "connection", "content-length",
-                                           "transfer-encoding"};
+                                           "transfer-encoding", "host"};
 
 // How much of a name an error quotes.
 constexpr std::size_t kQuotedMax = 64;

@@ -29,6 +29,7 @@ constexpr Answer kAnswers[] = {
     {431, "HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"},
     {500, "HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\n\r\n"},
     {501, "HTTP/1.1 501 Not Implemented\r\nConnection: close\r\n\r\n"},
+    {502, "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n"},
     {503, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n"},
     {505, "HTTP/1.1 505 HTTP Version Not Supported\r\nConnection: close\r\n\r\n"},
 };

@@ -67,7 +67,7 @@ bool looks_like_framing(std::string_view name) noexcept {
          (equals_blurred(name, kContentLength) || equals_blurred(name, kTransferEncoding));
 }
 
-Framing request_framing(int version_minor, std::span<const Field> fields) noexcept {
+Framing message_framing(int version_minor, std::span<const Field> fields) noexcept {
   const Field* length_field = nullptr;
   bool length_repeated = false;
   Codings codings;
@@ -93,6 +93,14 @@ Framing request_framing(int version_minor, std::span<const Field> fields) noexce
   Framing framing{.kind = Framing::Kind::length};
   if (parse_content_length(length_field->value, framing.length)) return framing;
   return refuse(ParseError::content_length_malformed);
+}
+
+BodyFraming response_framing(const Framing& said, int status, Answers answers) noexcept {
+  const bool has_none = answers == Answers::head || status < 200 || status == 204 ||
+                        status == 304 || (answers == Answers::connect && status < 300);
+  if (has_none) return {};
+  if (said.kind == Framing::Kind::none) return {.kind = BodyFraming::Kind::until_close};
+  return body_framing(said);
 }
 
 }  // namespace weir::inline v1::http

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstddef>
 
+#include "weir/http/limits.h"
+
 namespace weir::inline v1::http {
 namespace {
 
@@ -106,6 +108,17 @@ bool parse_authority(std::string_view text, Authority& authority) noexcept {
   authority.port = colon == std::string_view::npos ? "" : text.substr(colon + 1);
   if (!is_port(authority.port)) return false;
   return text.starts_with('[') ? is_bracketed_ipv6(authority.host) : is_name(authority.host);
+}
+
+std::string host_field(std::string_view host, int port) {
+  std::string text;
+  if (host.contains(':')) {
+    text.append("[").append(host).append("]");
+  } else {
+    text = host;
+  }
+  if (port != limits::kPortDefault) text.append(":").append(std::to_string(port));
+  return text;
 }
 
 }  // namespace weir::inline v1::http

@@ -50,6 +50,11 @@ inline constexpr std::size_t kSentFieldBytesFirst = 512;
 // A reason phrase; nobody acts on one.
 inline constexpr std::size_t kReasonBytesMax = 512;
 
+// The method and the target of an outgoing request: four times what most recipients take.
+inline constexpr std::size_t kSentRequestLineBytesMax = 64 * 1024;
+// What "http:" means where no port is said.
+inline constexpr int kPortDefault = 80;
+
 // Node's times.
 inline constexpr Duration kHeadersTimeoutDefault = std::chrono::seconds(60);
 inline constexpr Duration kRequestTimeoutDefault = std::chrono::seconds(300);

@@ -40,6 +40,9 @@ constexpr ParseErrorFacts kFacts[] = {
     {400, "HPE_STRICT", "CR and LF expected behind a chunk's data"},
     {400, "HPE_INVALID_TRAILER", "a field that may not be a trailer"},
     {431, "HPE_HEADER_OVERFLOW", "the trailer section is too large"},
+    {502, "HPE_INVALID_CONSTANT", "the response does not begin with HTTP/"},
+    {502, "HPE_INVALID_STATUS", "no status of three digits, from 100 on, behind the version"},
+    {502, "HPE_INVALID_EOF_STATE", "the connection ended within the message"},
     {503, "ENOMEM", "memory was refused"},
 };
 static_assert(std::size(kFacts) == static_cast<std::size_t>(ParseError::no_memory) + 1);

@@ -39,11 +39,16 @@ enum class ParseError : std::uint8_t {
   chunk_data_end,
   trailer_forbidden,
   trailers_too_large,
+  // Only of responses.
+  response_start,
+  status,
+  cut_short,
   no_memory,
 };
 
 struct ParseErrorFacts {
-  int status;             // of the answer
+  // Of a server's answer; 502 for what only a response can have wrong: what a gateway would answer.
+  int status;
   std::string_view code;  // Node's, where Node has one
   std::string_view text;  // one line for people
 };

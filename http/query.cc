@@ -1,5 +1,7 @@
 #include "weir/http/query.h"
 
+#include <algorithm>
+
 #include "weir/net/encoding.h"
 
 namespace weir::inline v1::http {
@@ -42,8 +44,7 @@ bool is_plain_query(std::string_view text) noexcept {
   return true;
 }
 
-std::string decode_query(std::string_view text) {
-  if (is_plain_query(text)) return std::string(text);
+std::string decode_percent(std::string_view text) {
   std::string bytes;
   bytes.reserve(text.size());
   while (!text.empty()) {
@@ -53,10 +54,18 @@ std::string decode_query(std::string_view text) {
       bytes += static_cast<char>(high << 4 | low);
       text.remove_prefix(3);
     } else {
-      bytes += text[0] == '+' ? ' ' : text[0];
+      bytes += text[0];
       text.remove_prefix(1);
     }
   }
+  return bytes;
+}
+
+std::string decode_query(std::string_view text) {
+  if (is_plain_query(text)) return std::string(text);
+  std::string bytes(text);
+  std::ranges::replace(bytes, '+', ' ');
+  bytes = decode_percent(bytes);
   net::TextDecoder decoder(net::Encoding::utf8);
   if (decoder.passes_through(bytes)) return bytes;
   std::string decoded;

@@ -36,6 +36,8 @@ class QueryPairs {
   std::size_t pairs_left_;
 };
 
+// The bytes that a text stands for: %XX is a byte, an invalid escape stays as it is.
+std::string decode_percent(std::string_view text);
 // What a name or value stands for: '+' is a blank, %XX a byte, an invalid escape stays as it is,
 // invalid UTF-8 becomes U+FFFD.
 std::string decode_query(std::string_view text);

@@ -2,8 +2,8 @@
 
 #include "weir/http/date.h"
 #include "weir/http/field_value.h"
-#include "weir/http/framing.h"
 #include "weir/http/limits.h"
+#include "weir/http/said_fields.h"
 #include "weir/http/scan.h"
 #include "weir/http/status.h"
 #include "weir/http/text_sink.h"
@@ -18,76 +18,12 @@ std::unexpected<Error> mistake(Mistake code, const char* detail) {
   return failure({.code = code, .detail = detail});
 }
 
-// What the user's fields say about the message itself.
-struct Said {
-  int lengths = 0;
-  int codings = 0;  // elements of Transfer-Encoding
-  int chunked = 0;  // those that are chunked
-  bool chunked_last = false;
-  bool malformed = false;
-  std::uint64_t length = 0;
-  bool connection = false;
-  bool close = false;
-  bool keep_alive = false;
-  bool parameters = false;  // Keep-Alive
-  bool date = false;
-  bool trailer = false;
-
-  void take(const Field& field) noexcept;
-  void take_codings(std::string_view value) noexcept;
-};
-
-void Said::take_codings(std::string_view value) noexcept {
-  ListElements list(value);
-  while (const auto element = list.next()) {
-    ++codings;
-    chunked_last = equals_lower(element.text, "chunked");
-    if (chunked_last) ++chunked;
-    malformed = malformed || element.text.empty();
-  }
-}
-
-void Said::take(const Field& field) noexcept {
-  const auto [name, value] = field;
-  if (equals_lower(name, "content-length")) {
-    ++lengths;
-    malformed = !parse_content_length(value, length) || malformed;
-  } else if (equals_lower(name, "transfer-encoding")) {
-    take_codings(value);
-  } else if (equals_lower(name, "connection")) {
-    connection = true;
-    close = close || list_has(value, "close");
-    keep_alive = keep_alive || list_has(value, "keep-alive");
-  } else if (equals_lower(name, "keep-alive")) {
-    parameters = true;
-  } else if (equals_lower(name, "date")) {
-    date = true;
-  } else if (equals_lower(name, "trailer")) {
-    trailer = true;
-  }
-}
-
-Said read(const Fields* fields) noexcept {
-  Said said;
-  for (std::size_t i = 0; fields != nullptr && i < fields->size(); ++i) said.take(fields->at(i));
-  return said;
-}
-
-Expected<void> check(const ResponseFacts& facts, const Said& said) {
+Expected<void> check(const ResponseFacts& facts, const SaidFields& said) {
   if (facts.status < 100 || facts.status > 999) {
     return mistake(Mistake::invalid_status_code, "a status must be in 100..999");
   }
   if (const auto good = check_reason(facts.reason); !good) return good;
-  if (said.lengths != 0 && said.codings != 0) {
-    return mistake(Mistake::bad_argument, "both Content-Length and Transfer-Encoding are set");
-  }
-  if (said.malformed || said.lengths > 1) {
-    return mistake(Mistake::bad_argument, "Content-Length or Transfer-Encoding is malformed");
-  }
-  if (said.chunked > 1 || (said.chunked == 1 && !said.chunked_last)) {
-    return mistake(Mistake::bad_argument, "chunked must be the last coding, and there once");
-  }
-  return {};
+  return said.check_framing();
 }
 
 }  // namespace
@@ -106,7 +42,7 @@ Expected<void> check_reason(std::string_view reason) noexcept {
 
 class ResponsePlanner {
  public:
-  ResponsePlanner(ResponsePlan& plan, const Said& said) noexcept
+  ResponsePlanner(ResponsePlan& plan, const SaidFields& said) noexcept
       : plan_(plan), facts_(plan.facts_), said_(said) {}
 
   Expected<void> decide() noexcept {
@@ -147,10 +83,10 @@ class ResponsePlanner {
   // As far as it does not depend on the framing. A 1xx is no answer, so that whatever followed it
   // would be taken for this one's.
   bool wants_to_keep() const noexcept {
-    if (!facts_.client_keeps_alive || facts_.closing || said_.close || is_interim()) return false;
+    if (!facts_.client_keeps_alive || facts_.closing || said_.connection.close || is_interim()) return false;
     if (facts_.requests_left == 0U) return false;
     if (facts_.version_minor > 0) return true;
-    return said_.connection ? said_.keep_alive : !suppressed("connection");
+    return said_.has_connection ? said_.connection.keep_alive : !suppressed("connection");
   }
 
   // RFC 9112, section 6.3, and RFC 9110, section 8.6: whatever the fields say, there is none.
@@ -185,30 +121,28 @@ class ResponsePlanner {
 
   void decide_connection() noexcept {
     if (facts_.status == 101) return;  // the next protocol's matter
-    plan_.drops_keep_alive_ = !plan_.keeps_ && said_.keep_alive;
+    plan_.drops_keep_alive_ = !plan_.keeps_ && said_.connection.keep_alive;
     if (suppressed("connection")) return;
-    plan_.says_close_ = !plan_.keeps_ && !said_.close;
-    plan_.says_keep_alive_ = plan_.keeps_ && !said_.connection;
+    plan_.says_close_ = !plan_.keeps_ && !said_.connection.close;
+    plan_.says_keep_alive_ = plan_.keeps_ && !said_.has_connection;
     plan_.says_parameters_ =
         plan_.says_keep_alive_ && !said_.parameters && facts_.keep_alive_seconds != 0;
   }
 
   ResponsePlan& plan_;
   const ResponseFacts& facts_;
-  const Said& said_;
+  const SaidFields& said_;
 };
 
 Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
   WEIR_ASSERT(facts.date.empty() || facts.date.size() == kDateBytes);
-  const Said said = read(facts.fields);
+  const SaidFields said = SaidFields::read(facts.fields);
   if (auto checked = check(facts, said); !checked) return std::unexpected(checked.error());
   ResponsePlan plan(facts);
   if (auto decided = ResponsePlanner(plan, said).decide(); !decided) {
     return std::unexpected(decided.error());
   }
-  TextSink sink;
-  plan.emit(sink);
-  plan.size_ = sink.size();
+  plan.size_ = text_size([&](TextSink& sink) { plan.emit(sink); });
   return plan;
 }
 
@@ -273,20 +207,12 @@ void ResponsePlan::emit(TextSink& sink) const noexcept {
     }
     sink.put("\r\n");
   }
-  if (says_length_) {
-    sink.put("Content-Length: ");
-    sink.put(framing_.length);
-    sink.put("\r\n");
-  }
-  if (says_chunked_) sink.put_field("Transfer-Encoding", "chunked");
+  sink.put_framing(says_length_, framing_.length, says_chunked_);
   sink.put("\r\n");
 }
 
 void ResponsePlan::write(std::span<char> out) const noexcept {
-  WEIR_ASSERT(out.size() >= size_);
-  TextSink sink(out.first(size_));
-  emit(sink);
-  WEIR_ASSERT(sink.size() == size_);
+  write_text(out, size_, [this](TextSink& sink) { emit(sink); });
 }
 
 void ResponsePlan::append_to(std::string& out) const {

@@ -8,17 +8,11 @@
 #include <string>
 #include <string_view>
 
+#include "weir/http/body_framing.h"
 #include "weir/http/fields.h"
 #include "weir/reactor/error.h"
 
 namespace weir::inline v1::http {
-
-// How the end of an outgoing body is marked (RFC 9112, section 6).
-struct BodyFraming {
-  enum class Kind : std::uint8_t { none, length, chunked, until_close };
-  Kind kind = Kind::none;
-  std::uint64_t length = 0;  // for Kind::length
-};
 
 // What the head depends on. The views and `fields` belong to the caller.
 struct ResponseFacts {

@@ -39,6 +39,16 @@ class TextSink {
     put("\r\n");
   }
 
+  // What says the length of a body.
+  void put_framing(bool says_length, std::uint64_t length, bool says_chunked) noexcept {
+    if (says_length) {
+      put("Content-Length: ");
+      put(length);
+      put("\r\n");
+    }
+    if (says_chunked) put_field("Transfer-Encoding", "chunked");
+  }
+
   std::size_t size() const noexcept { return size_; }
 
  private:
@@ -47,6 +57,23 @@ class TextSink {
   bool counts_only_ = true;
 };
 
+// How many bytes `emit(sink)` writes.
+template <class Emit>
+std::size_t text_size(const Emit& emit) noexcept {
+  TextSink sink;
+  emit(sink);
+  return sink.size();
+}
+
+// Writes the `size` bytes of `emit(sink)`. Precondition: `out` has room for them.
+template <class Emit>
+void write_text(std::span<char> out, std::size_t size, const Emit& emit) noexcept {
+  WEIR_ASSERT(out.size() >= size);
+  TextSink sink(out.first(size));
+  emit(sink);
+  WEIR_ASSERT(sink.size() == size);
+}
+
 // Appends `size` bytes that `emit(sink)` writes. `out` doubles when it has no room for them.
 template <class Emit>
 void append_text(std::string& out, std::size_t size, const Emit& emit) {
@@ -54,9 +81,7 @@ void append_text(std::string& out, std::size_t size, const Emit& emit) {
   const std::size_t after = before + size;
   // The function's own argument is no measure: libstdc++ 12 gives the capacity there.
   out.resize_and_overwrite(after, [&](char* text, std::size_t) {
-    TextSink sink({text + before, size});
-    emit(sink);
-    WEIR_ASSERT(sink.size() == size);
+    write_text({text + before, size}, size, emit);
     return after;
   });
 }

@@ -44,6 +44,8 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_SOCKET_DGRAM_IS_CONNECTED", "the socket is connected: it has one peer"},
     {"ERR_SOCKET_DGRAM_NOT_CONNECTED", "the socket is not connected: say to whom"},
     {"ERR_SOCKET_BAD_BUFFER_SIZE", "a buffer's size must be a number of bytes above 0"},
+    {"ERR_UNESCAPED_CHARACTERS", "a blank or a control character in a request target"},
+    {"ERR_INVALID_PROTOCOL", "not a protocol that is spoken here"},
 };
 
 constexpr MistakeText kResolveErrors[] = {

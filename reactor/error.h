@@ -44,6 +44,8 @@ enum class Mistake : int {
   datagram_connected,     // ERR_SOCKET_DGRAM_IS_CONNECTED
   datagram_not_connected,  // ERR_SOCKET_DGRAM_NOT_CONNECTED
   bad_buffer_size,        // ERR_SOCKET_BAD_BUFFER_SIZE
+  unescaped_characters,   // ERR_UNESCAPED_CHARACTERS
+  invalid_protocol,       // ERR_INVALID_PROTOCOL
 };
 
 // What getaddrinfo(3) says, apart from its system errors, which are errno values.

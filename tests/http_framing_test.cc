@@ -249,7 +249,7 @@ using Kind = http::Framing::Kind;
 TEST(HttpFraming, OneFunctionDecidesTheLength) {
   using http::Field;
   const auto framing = [](int minor, std::initializer_list<Field> fields) {
-    return http::request_framing(minor, {fields.begin(), fields.size()});
+    return http::message_framing(minor, {fields.begin(), fields.size()});
   };
   EXPECT_EQ(framing(1, {}).kind, Kind::none);
   EXPECT_EQ(framing(0, {{"Host", "a"}}).kind, Kind::none);
