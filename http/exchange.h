@@ -2,39 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
-#include <vector>
+#include <string_view>
 
 #include "weir/http/response.h"
 #include "weir/reactor/intrusive_list.h"
+#include "http/waiting.h"
 
 namespace weir::inline v1::http {
 
 class Connection;
-
-// Output of a response whose turn has not come, or that is corked. Small texts lie together.
-class Waiting {
- public:
-  void add(std::string_view text);
-  void add(Buffer&& bytes);
-  std::size_t bytes() const noexcept { return bytes_; }
-  bool empty() const noexcept { return bytes_ == 0; }
-  // Calls `take` with each Buffer, in order, and is empty then.
-  template <class Take>
-  void drain(Take&& take) {
-    gather();
-    bytes_ = 0;
-    for (Buffer& piece : std::exchange(pieces_, {})) take(std::move(piece));
-  }
-  void clear() noexcept;
-
- private:
-  void gather();
-
-  std::vector<Buffer> pieces_;
-  std::string text_;  // behind the last piece
-  std::size_t bytes_ = 0;
-};
 
 // Owner: HttpPart, which uses it again and destroys it last: weak references may look at it.
 // In one list of its connection at a time:
@@ -64,7 +40,7 @@ struct Exchange final : ListNode {
   std::uint64_t ordinal = 0;         // of its connection's, from 1
   Request request;
   Response response;
-  Waiting waiting;
+  Waiting waiting;            // its turn has not come, or it is corked
   std::uint64_t written = 0;  // bytes of its output
   std::uint64_t begin_at = 0;  // in turn: where in the connection's output they begin
   bool in_turn = false;   // what is written goes out

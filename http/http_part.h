@@ -5,33 +5,38 @@
 
 #include "weir/net/net_part.h"
 #include "weir/reactor/slab.h"
+#include "http/call.h"
+#include "http/client_connection.h"
 #include "http/connection.h"
 #include "http/exchange.h"
+#include "http/spares.h"
 
 namespace weir::inline v1::http {
 
-// Owner thread; made with the first server of a reactor, gone with the reactor.
+// Owner thread; made with the first server or agent of a reactor, gone with the reactor.
 class HttpPart {
  public:
   // Makes the part of net first, which goes first and destroys what is condemned.
   explicit HttpPart(Reactor& reactor) { net::NetPart::of(reactor); }
   HttpPart(const HttpPart&) = delete;
   HttpPart& operator=(const HttpPart&) = delete;
-  ~HttpPart();
 
   static HttpPart& of(Reactor& reactor) { return reactor.part<HttpPart>(); }
 
   // Null: memory refused.
   Exchange* take_exchange(Connection& connection) noexcept;
+  Call* take_call() noexcept;
   // Precondition: no listener of it is running.
-  void give_back(Exchange& exchange) noexcept;
+  void give_back(Exchange& exchange) noexcept { exchanges_.give_back(exchange); }
+  void give_back(Call& call) noexcept { calls_.give_back(call); }
   Slab<Connection>& connections() noexcept { return connections_; }
+  Slab<ClientConnection>& client_connections() noexcept { return client_connections_; }
 
  private:
-  Slab<Exchange> exchanges_;
-  IntrusiveList<Exchange> spare_;
-  std::size_t spare_count_ = 0;
+  Spares<Exchange> exchanges_;
+  Spares<Call> calls_;
   Slab<Connection> connections_;
+  Slab<ClientConnection> client_connections_;
   std::uint64_t last_number_ = 0;
 };
 

@@ -77,8 +77,24 @@ inline constexpr std::uint64_t kUnwantedBodyMax = std::uint64_t{1} << 20;
 // Pieces of a body up to here are copied next to the head and to each other: cheaper than a piece
 // of its own in the kernel's list.
 inline constexpr std::size_t kCopiedPieceMax = 2 * 1024;
-// Answered requests that keep their memory for the next ones.
+// Exchanges that are over and keep their memory for the next ones; so with calls of a client.
 inline constexpr std::size_t kSpareExchangesMax = 64;
+
+// ---- Of a client ----
+
+// Idle connections of an origin that are kept: Node's number.
+inline constexpr std::size_t kFreeSocketsMaxDefault = 256;
+// Node's time after which an idle connection is probed by the kernel.
+inline constexpr Duration kKeepAliveDelayDefault = std::chrono::seconds(1);
+// An idle connection goes so long before the time that its server has announced, so that a request
+// does not meet its end: Node's.
+inline constexpr Duration kKeepAliveMargin = std::chrono::seconds(1);
+// Requests that wait for a connection: some 100 MB of them.
+inline constexpr std::size_t kWaitingRequestsMaxDefault = 65536;
+// No server has so much to say before its response; without a limit one could say it for ever.
+inline constexpr std::size_t kInterimResponsesMaxDefault = 64;
+// Head and body of a request that are kept for another attempt: what is worth it is small.
+inline constexpr std::size_t kReplayBytesMax = 64 * 1024;
 
 // Pairs of a query that are looked at: Node's number, against floods of keys.
 inline constexpr std::size_t kQueryPairsMaxDefault = 1000;

@@ -2,6 +2,9 @@
 
 #include <cstddef>
 #include <iterator>
+#include <string>
+
+#include "weir/reactor/error.h"
 
 namespace weir::inline v1::http {
 namespace {
@@ -43,14 +46,34 @@ constexpr ParseErrorFacts kFacts[] = {
     {502, "HPE_INVALID_CONSTANT", "the response does not begin with HTTP/"},
     {502, "HPE_INVALID_STATUS", "no status of three digits, from 100 on, behind the version"},
     {502, "HPE_INVALID_EOF_STATE", "the connection ended within the message"},
+    {502, "ERR_HTTP_TOO_MANY_INTERIM_RESPONSES", "interim responses without end"},
     {503, "ENOMEM", "memory was refused"},
 };
 static_assert(std::size(kFacts) == static_cast<std::size_t>(ParseError::no_memory) + 1);
+
+class ParseErrorCategory final : public NamedCategory {
+ public:
+  const char* name() const noexcept override { return "http"; }
+  std::string message(int value) const override { return std::string(facts(value).text); }
+  std::string_view name_of(int value) const noexcept override { return facts(value).code; }
+
+ private:
+  static const ParseErrorFacts& facts(int value) noexcept {
+    const auto index = static_cast<std::size_t>(value);
+    return kFacts[index < std::size(kFacts) ? index : 0];
+  }
+};
+
+const ParseErrorCategory kCategory;
 
 }  // namespace
 
 const ParseErrorFacts& facts_of(ParseError error) noexcept {
   return kFacts[static_cast<std::size_t>(error)];
+}
+
+std::error_code make_error_code(ParseError error) noexcept {
+  return {static_cast<int>(error), kCategory};
 }
 
 }  // namespace weir::inline v1::http

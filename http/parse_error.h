@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <system_error>
 
 namespace weir::inline v1::http {
 
@@ -43,6 +44,7 @@ enum class ParseError : std::uint8_t {
   response_start,
   status,
   cut_short,
+  interim_too_many,
   no_memory,
 };
 
@@ -56,4 +58,10 @@ struct ParseErrorFacts {
 // Of static storage duration. ParseError::none has status 0.
 const ParseErrorFacts& facts_of(ParseError error) noexcept;
 
+// For whoever gets an Error: name_of() and message() are those of the facts.
+std::error_code make_error_code(ParseError error) noexcept;
+
 }  // namespace weir::inline v1::http
+
+template <>
+struct std::is_error_code_enum<weir::http::ParseError> : std::true_type {};

@@ -36,7 +36,7 @@ constexpr MistakeText kMistakes[] = {
     {"ERR_INVALID_HTTP_TOKEN", "not a token of HTTP"},
     {"ERR_INVALID_CHAR", "a control character where HTTP allows none"},
     {"ERR_HTTP_INVALID_STATUS_CODE", "not a status code that can be sent"},
-    {"ERR_HTTP_HEADERS_SENT", "the head of the response is settled already"},
+    {"ERR_HTTP_HEADERS_SENT", "the head is settled already"},
     {"ERR_HTTP_CONTENT_LENGTH_MISMATCH", "more bytes of body than Content-Length says"},
     {"ERR_HTTP_TRAILER_INVALID", "trailers are not possible in this message"},
     {"ERR_SOCKET_ALREADY_BOUND", "the socket is bound already"},
@@ -56,18 +56,20 @@ constexpr MistakeText kResolveErrors[] = {
     {"EAI_MEMORY", "no memory for the lookup"},
 };
 
-class TextCategory final : public std::error_category {
+class TextCategory final : public NamedCategory {
  public:
   TextCategory(const char* name, std::span<const MistakeText> texts) noexcept
       : name_(name), texts_(texts) {}
   const char* name() const noexcept override { return name_; }
   std::string message(int value) const override { return text_of(value).text; }
+  std::string_view name_of(int value) const noexcept override { return text_of(value).name; }
+
+ private:
   const MistakeText& text_of(int value) const noexcept {
     const auto index = static_cast<std::size_t>(value);
     return texts_[index < texts_.size() ? index : 0];
   }
 
- private:
   const char* name_;
   std::span<const MistakeText> texts_;
 };
@@ -96,8 +98,9 @@ std::error_code errno_code(int number) noexcept {
 }
 
 std::string_view name_of(const std::error_code& code) noexcept {
-  if (code.category() == kMistakeCategory) return kMistakeCategory.text_of(code.value()).name;
-  if (code.category() == kResolveCategory) return kResolveCategory.text_of(code.value()).name;
+  if (const auto* named = dynamic_cast<const NamedCategory*>(&code.category())) {
+    return named->name_of(code.value());
+  }
   const char* name = strerrorname_np(code.value());
   return name == nullptr ? "EUNKNOWN" : name;
 }
@@ -112,7 +115,8 @@ std::string Error::message() const {
   result += name_of(code);
   if (!detail.empty()) {
     result += ": " + detail;
-  } else if (code.category() == kMistakeCategory) {
+  } else if (code.category() != std::system_category() &&
+             code.category() != kResolveCategory) {
     result += ": " + code.message();
   } else if (std::string_view(syscall) == "listen") {
     result += ": " + lower_first(code.message());

@@ -56,6 +56,12 @@ enum class ResolveError : int {
   no_memory,      // EAI_MEMORY
 };
 
+// Errors that have names of their own besides a text, for name_of().
+class NamedCategory : public std::error_category {
+ public:
+  virtual std::string_view name_of(int value) const noexcept = 0;
+};
+
 std::error_code make_error_code(Mistake mistake) noexcept;
 std::error_code make_error_code(ResolveError error) noexcept;
 // From an errno value, or from its negative as system calls and completions give it.
