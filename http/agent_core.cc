@@ -92,6 +92,10 @@ void AgentCore::abandon() noexcept {
 
 Expected<ClientRequest*> AgentCore::request(const RequestOptions& wanted,
                                             Agent::OnResponse once_response) {
+  if (options.max_sockets == 0 || options.max_total_sockets == 0) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = "max_sockets and max_total_sockets must be at least 1"});
+  }
   if (const auto good = check(wanted); !good) return failure(good.error());
   Origin& origin = origin_of(wanted);
   const bool waits = !wanted.own_connection && origin.idle.empty() && !may_open(origin);

@@ -255,8 +255,7 @@ bool Call::tell_request() {
 
 bool Call::can_read() const noexcept {
   if (connection == nullptr || failure || response.complete_) return false;
-  return !response_begun || response.head_.framing.kind == BodyFraming::Kind::none ||
-         response.body_size() == 0U || response.takes_data();
+  return !response_begun || response.body_size() == 0U || response.takes_data();
 }
 
 bool Call::read() {

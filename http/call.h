@@ -61,6 +61,8 @@ struct Call final : ListNode {
   void fail(Error error) noexcept;
   void fail_silently() noexcept;
   void destroy(std::error_code code) noexcept;
+  // No byte of its output is with the kernel.
+  bool is_unsent() const noexcept { return written == queued(); }
   // Its connection is gone: with this error, or with none by the server's FIN.
   void lose_connection(const Error& error);
   Duration timeout() const noexcept { return request.idle_timeout_; }

@@ -107,9 +107,10 @@ void ClientConnection::update_flow(bool reads) {
 
 // ---- What the stream tells ----
 
-// What comes while nothing was asked for is no response.
+// What comes while nothing was asked for is no response: it would be taken for the next one.
 void ClientConnection::on_stream_data(Buffer bytes) noexcept {
   if (call_ == nullptr) return agent_.end(*this);
+  if (silent_ && is_used() && call_->is_unsent()) return call_->lose_connection({});
   silent_ = false;
   if (input_.empty()) {
     input_ = std::move(bytes);
