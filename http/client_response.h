@@ -23,6 +23,8 @@ extern template class IncomingMessage<ClientResponse, Call>;
 // the kernel.
 class ClientResponse final : public IncomingMessage<ClientResponse, Call> {
  public:
+  // As it was parsed.
+  const ReceivedHead& head() const noexcept { return head_; }
   int status() const noexcept { return head_.status; }
   std::string_view reason() const noexcept { return head_.reason; }  // as sent; may be empty
   int version_minor() const noexcept { return head_.version_minor; }
