@@ -17,7 +17,7 @@ namespace weir::inline v1::http {
 // What to send around one piece; a value. The piece itself is never looked at.
 class BodyPiece {
  public:
-  // False: nothing at all is sent, not the piece either. It is empty, or the answer has no body.
+  // False: nothing at all is sent, not the piece either. It is empty, or the message has no body.
   bool is_sent() const noexcept { return is_sent_; }
   // A chunk's size line (RFC 9112, section 7.1), or nothing. A view of this object.
   std::string_view before() const noexcept { return {text_.data(), size_}; }
@@ -37,7 +37,7 @@ class BodyPiece {
 class BodyEnd {
  public:
   // False: bytes that Content-Length promised are missing, and only the end of the connection can
-  // tell the client (RFC 9112, section 8).
+  // tell the peer (RFC 9112, section 8).
   bool is_complete() const noexcept { return is_complete_; }
 
   // Bytes of the last chunk, the trailers and the empty line; 0 unless the body is chunked.
@@ -66,7 +66,7 @@ class BodyEnd {
 //     until close    piece piece ...
 //     none           -                                   whatever is written is dropped
 //
-// Owner: the response; a value. One thread. It neither copies nor allocates.
+// Owner: the message; a value. One thread. It neither copies nor allocates.
 class BodyWriter {
  public:
   BodyWriter() noexcept = default;

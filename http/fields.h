@@ -51,8 +51,8 @@ class Fields {
   Expected<void> append(std::string_view name, std::string_view value) noexcept;
   // set() for each name of `other`. After an error some may be set.
   Expected<void> merge(const Fields& other) noexcept;
-  // True when there was such a line. Removing Date, Connection, Content-Length, Transfer-Encoding or
-  // Host, there or not, also keeps it from being added when the head is sent.
+  // True when there was such a line. Removing Date, Connection, Content-Length, Transfer-Encoding
+  // or Host, there or not, also keeps it from being added when the head is sent.
   bool remove(std::string_view name) noexcept;
   // Empty as when it was made; memory beyond limits::kFieldsKept and kHeldBytesKept is given back.
   void clear() noexcept;

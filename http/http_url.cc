@@ -17,14 +17,15 @@ std::unexpected<Error> mistake(Mistake code, const char* detail) {
   return failure({.code = code, .detail = detail});
 }
 
-// Cuts the userinfo off. What RFC 3986, section 3.2.1, has no place for is refused: of a backslash,
-// say, some believe that the host ends before it.
+// Cuts the userinfo off. What RFC 3986, section 3.2.1, has no place for is refused: another '@', or
+// a backslash, of which some believe that the host ends before it.
 bool take_userinfo(std::string_view& authority, std::string& userinfo) {
   const std::size_t at = authority.find('@');
   if (at == std::string_view::npos) return true;
   userinfo = authority.substr(0, at);
   authority.remove_prefix(at + 1);
-  return userinfo.find_first_of("\\[]\"<>^`{|}") == std::string::npos;
+  return !authority.contains('@') &&
+         userinfo.find_first_of("\\[]\"<>^`{|}") == std::string::npos;
 }
 
 // Good but for what is behind the last colon.

@@ -43,36 +43,6 @@ Step MessageReader::fail(ParseError error, std::uint64_t good) noexcept {
   return {.kind = Step::Kind::error};
 }
 
-// ---- Heads ----
-
-Step MessageReader::end_round(Progress progress, std::size_t input_size) noexcept {
-  switch (progress) {
-    case Progress::need_more:
-      if (!section_.hold()) return fail(ParseError::no_memory, 0);
-      return {.kind = Step::Kind::need_more, .consumed = input_size};
-    case Progress::complete:
-      message_bytes_ += section_.line_bytes();
-      return {.kind = Step::Kind::head, .consumed = section_.taken()};
-    default:
-      return {.kind = Step::Kind::error};
-  }
-}
-
-MessageReader::Progress MessageReader::begin_body(BodyFraming framing) noexcept {
-  left_ = framing.length;
-  switch (framing.kind) {
-    case BodyFraming::Kind::chunked:
-      state_ = State::chunked_body;
-      break;
-    case BodyFraming::Kind::until_close:
-      state_ = State::unsized_body;
-      break;
-    default:
-      state_ = left_ == 0 ? State::no_body : State::sized_body;
-  }
-  return Progress::complete;
-}
-
 // ---- Bodies ----
 
 Step MessageReader::read_body(std::string_view input) noexcept {

@@ -60,13 +60,13 @@ class MessageReader {
       : limits_(limits), section_(in_place_), chunked_(limits) {}
   ~MessageReader() = default;
 
-  // From State::start on. `Parser` is derived from this and has
+  // From State::start on. `Parser` is the class that this is the base of, and has
   //   Progress read_start()                 of State::start
   //   Progress read_first_line(line)        behind it
   //   Progress complete_head()              the empty line has come
   //   kFirstLineTooLong
   template <class Parser>
-  Step read(Parser& parser, std::string_view input) noexcept;
+  Step read(std::string_view input) noexcept;
 
   // The head is complete and this follows.
   Progress begin_body(BodyFraming framing) noexcept;
@@ -86,10 +86,9 @@ class MessageReader {
 
  private:
   template <class Parser>
-  Step read_head(Parser& parser, std::string_view input) noexcept;
+  Step read_head(std::string_view input) noexcept;
   template <class Parser>
-  Progress read_line(Parser& parser) noexcept;
-  Step end_round(Progress progress, std::size_t input_size) noexcept;
+  Progress read_line() noexcept;
   Step read_body(std::string_view input) noexcept;
   Step read_sized(std::string_view input) noexcept;
   Step read_chunked(std::string_view input) noexcept;
@@ -97,24 +96,50 @@ class MessageReader {
   ParseFailure failure_;
 };
 
-template <class Parser>
-Step MessageReader::read(Parser& parser, std::string_view input) noexcept {
-  return state_ <= State::fields ? read_head(parser, input) : read_body(input);
+inline MessageReader::Progress MessageReader::begin_body(BodyFraming framing) noexcept {
+  left_ = framing.length;
+  switch (framing.kind) {
+    case BodyFraming::Kind::chunked:
+      state_ = State::chunked_body;
+      break;
+    case BodyFraming::Kind::until_close:
+      state_ = State::unsized_body;
+      break;
+    default:
+      state_ = left_ == 0 ? State::no_body : State::sized_body;
+  }
+  return Progress::complete;
 }
 
 template <class Parser>
-Step MessageReader::read_head(Parser& parser, std::string_view input) noexcept {
+Step MessageReader::read(std::string_view input) noexcept {
+  return state_ <= State::fields ? read_head<Parser>(input) : read_body(input);
+}
+
+template <class Parser>
+Step MessageReader::read_head(std::string_view input) noexcept {
+  auto& parser = static_cast<Parser&>(*this);
   if (!section_.open(input, limits_->head_bytes_max)) return fail(ParseError::no_memory, 0);
   Progress progress = Progress::going_on;
   while (progress == Progress::going_on) {
-    progress = state_ == State::start ? parser.read_start() : read_line(parser);
+    progress = state_ == State::start ? parser.read_start() : read_line<Parser>();
   }
-  return end_round(progress, input.size());
+  switch (progress) {
+    case Progress::need_more:
+      if (!section_.hold()) return fail(ParseError::no_memory, 0);
+      return {.kind = Step::Kind::need_more, .consumed = input.size()};
+    case Progress::complete:
+      message_bytes_ += section_.line_bytes();
+      return {.kind = Step::Kind::head, .consumed = section_.taken()};
+    default:
+      return {.kind = Step::Kind::error};
+  }
 }
 
 template <class Parser>
-MessageReader::Progress MessageReader::read_line(Parser& parser) noexcept {
+MessageReader::Progress MessageReader::read_line() noexcept {
   using Got = FieldSection::Got;
+  auto& parser = static_cast<Parser&>(*this);
   const std::size_t start = section_.line_bytes();
   const bool is_first = state_ == State::first_line;
   const FieldSection::Line line = section_.next_line();

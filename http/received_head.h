@@ -28,7 +28,7 @@ struct ReceivedHead {
   std::optional<std::uint32_t> keep_alive_seconds;
 
   // Another head follows for the same request. 101 is the last one that is HTTP.
-  bool is_interim() const noexcept { return status < 200 && status != 101; }
+  bool is_interim() const noexcept { return status / 100 == 1 && status != 101; }
 };
 
 }  // namespace weir::inline v1::http

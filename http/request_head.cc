@@ -51,7 +51,7 @@ Expected<void> check_target(std::string_view target) noexcept {
   };
   if (target.empty()) return mistake(Mistake::bad_argument, "an empty request target or URL");
   if (std::ranges::any_of(target, must_be_escaped)) {
-    return mistake(Mistake::unescaped_characters, "a blank or a control character in a target or URL");
+    return mistake(Mistake::unescaped_characters, "a blank or a control character in a target");
   }
   if (target.size() <= limits::kSentRequestLineBytesMax) return {};
   return mistake(Mistake::out_of_range, "a request target or URL is too long");

@@ -68,7 +68,7 @@ Step RequestParser::next(std::string_view input) noexcept {
     }
     input.remove_prefix(skipped);
   }
-  Step step = read(*this, input);
+  Step step = read<RequestParser>(input);
   step.consumed += skipped;
   return step;
 }

@@ -83,8 +83,8 @@ class ResponsePlanner {
   // As far as it does not depend on the framing. A 1xx is no answer, so that whatever followed it
   // would be taken for this one's.
   bool wants_to_keep() const noexcept {
-    if (!facts_.client_keeps_alive || facts_.closing || said_.connection.close || is_interim()) return false;
-    if (facts_.requests_left == 0U) return false;
+    if (!facts_.client_keeps_alive || facts_.closing || is_interim()) return false;
+    if (said_.connection.close || facts_.requests_left == 0U) return false;
     if (facts_.version_minor > 0) return true;
     return said_.has_connection ? said_.connection.keep_alive : !suppressed("connection");
   }

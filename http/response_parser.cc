@@ -59,7 +59,7 @@ Step ResponseParser::next(std::string_view input) noexcept {
     if (input.empty()) return {};
     state_ = State::start;
   }
-  return read(*this, input);
+  return read<ResponseParser>(input);
 }
 
 Step ResponseParser::finish() noexcept {

@@ -29,7 +29,7 @@ struct SaidFields {
 
   // `fields` may be null.
   static SaidFields read(const Fields* fields) noexcept;
-  // Mistake::bad_argument: they contradict each other, or say a length in a way that cannot be sent.
+  // Mistake::bad_argument: they contradict each other, or say a length that cannot be sent.
   Expected<void> check_framing() const noexcept;
 
  private:

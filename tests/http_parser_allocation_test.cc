@@ -14,6 +14,7 @@ namespace {
 
 using http::ParserLimits;
 using http::RequestParser;
+using http::ResponseParser;
 using http::Step;
 using Kind = Step::Kind;
 
@@ -24,8 +25,15 @@ constexpr std::string_view kOrdinary =
     "POST /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
     "5;a=b\r\nhello\r\n0\r\n\r\n";
 
+constexpr std::string_view kOrdinaryResponses =
+    "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nServer: a server\r\n"
+    "Connection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 5\r\n\r\nhello"
+    "HTTP/1.1 204 No Content\r\n\r\n"
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\n\r\n";
+
 // Returns how many messages ended.
-int parse(RequestParser& parser, std::string_view input) {
+template <class Parser>
+int parse(Parser& parser, std::string_view input) {
   int ended = 0;
   for (;;) {
     const Step step = parser.next(input);
@@ -35,7 +43,8 @@ int parse(RequestParser& parser, std::string_view input) {
   }
 }
 
-std::uint64_t allocations_of(RequestParser& parser, std::string_view input, std::size_t piece) {
+template <class Parser>
+std::uint64_t allocations_of(Parser& parser, std::string_view input, std::size_t piece) {
   start_counting();
   for (; !input.empty(); input.remove_prefix(std::min(piece, input.size()))) {
     (void)parse(parser, input.substr(0, piece));
@@ -59,6 +68,19 @@ TEST(HttpParserAllocation, OrdinaryRequestsAllocateNothing) {
   EXPECT_EQ(ended, 3000);
   EXPECT_EQ(counts.allocations, 0U);
   EXPECT_EQ(allocations_of(parser, with_fields(http::limits::kFieldsInPlace), 1 << 20), 0U);
+}
+
+TEST(HttpParserAllocation, OrdinaryResponsesAllocateNothing) {
+  const ParserLimits limits;
+  ResponseParser parser(&limits);
+  start_counting();
+  int ended = 0;
+  for (int i = 0; i < 1000; ++i) ended += parse(parser, kOrdinaryResponses);
+  const AllocationCounts counts = stop_counting();
+  EXPECT_EQ(ended, 3000);
+  EXPECT_EQ(counts.allocations, 0U);
+  EXPECT_EQ(allocations_of(parser, kOrdinaryResponses, 1), 2U) << "for heads, and for trailers";
+  EXPECT_EQ(allocations_of(parser, kOrdinaryResponses, 1), 0U);
 }
 
 TEST(HttpParserAllocation, ACopyIsMadeOnceAndUsedAgain) {
@@ -86,7 +108,10 @@ TEST(HttpParserAllocation, LargeMemoryIsGivenBackBetweenMessages) {
   }
 }
 
-TEST(HttpParserAllocation, AParserIsSmall) { EXPECT_LE(sizeof(RequestParser), 1600U); }
+TEST(HttpParserAllocation, AParserIsSmall) {
+  EXPECT_LE(sizeof(RequestParser), 1600U);
+  EXPECT_LE(sizeof(ResponseParser), 1600U);
+}
 
 // ---- Refusals ----
 

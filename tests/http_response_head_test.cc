@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/http_fields.h"
 #include "weir/http/date.h"
 #include "weir/http/fields.h"
 #include "weir/http/fixed_head.h"
@@ -30,22 +31,6 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view kDate = "Sun, 06 Nov 1994 08:49:37 GMT";
 
-struct Given {
-  std::string_view name;
-  std::string_view value;  // "-" removes it
-};
-
-// One line each; a name again is one more line.
-void fill(Fields& fields, const std::vector<Given>& given) {
-  for (const auto& [name, value] : given) {
-    if (value == "-") {
-      (void)fields.remove(name);
-    } else {
-      ASSERT_TRUE(fields.append(name, value)) << name;
-    }
-  }
-}
-
 // An answer of a server with Node's defaults.
 ResponseFacts facts_with(ResponseFacts facts) {
   if (facts.keep_alive_seconds == 0) facts.keep_alive_seconds = 5;
@@ -53,26 +38,13 @@ ResponseFacts facts_with(ResponseFacts facts) {
   return facts;
 }
 
-// The head without its status line and its end, "\n" for "\r\n" and D for the date; then the
-// framing and what becomes of the connection: "...|chunked keeps".
+// As summary_of_plan(), without the status line, and D for the date.
 std::string summary_of(const ResponsePlan& plan) {
-  std::string head;
-  plan.append_to(head);
-  EXPECT_EQ(head.size(), plan.size());
-  EXPECT_TRUE(head.ends_with("\r\n\r\n"));
-  head.resize(head.size() - 2);
-  head.erase(0, head.find("\r\n") + 2);
-  std::erase(head, '\r');
-  const std::size_t at = head.find(kDate);
-  if (at != std::string::npos) head.replace(at, kDate.size(), "D");
-  head += "|";
-  switch (plan.framing().kind) {
-    case Kind::none: head += "none"; break;
-    case Kind::length: head += std::to_string(plan.framing().length); break;
-    case Kind::chunked: head += "chunked"; break;
-    case Kind::until_close: head += "until close"; break;
-  }
-  return head + (plan.keeps_connection() ? " keeps" : " closes");
+  std::string text = summary_of_plan(plan);
+  text.erase(0, text.find('\n') + 1);
+  const std::size_t at = text.find(kDate);
+  if (at != std::string::npos) text.replace(at, kDate.size(), "D");
+  return text;
 }
 
 std::string summary(const ResponseFacts& given, const std::vector<Given>& user = {}) {
@@ -106,11 +78,7 @@ std::string bytes_of(ResponseFacts facts, const Fields& fields) {
   facts.fields = &fields;
   const auto plan = http::plan_response(facts);
   if (!plan) return plan.error().message();
-  std::string bytes(plan->size() + 2, '#');
-  plan->write(std::span(bytes).subspan(1));
-  EXPECT_EQ(bytes.front(), '#');
-  EXPECT_EQ(bytes.back(), '#') << "not a byte too many";
-  return bytes.substr(1, plan->size());
+  return bytes_of_plan(*plan);
 }
 
 TEST(HttpResponseHead, IsToTheByteWhatNodeSends) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "tests/http_trace.h"
+#include "weir/http/limits.h"
 
 namespace weir::test {
 
@@ -20,6 +21,14 @@ class Cuts {
   }
 
   bool is_small() const { return line_.starts_with('s'); }
+  // Of whole messages.
+  http::ParserLimits limits() const {
+    if (!is_small()) return {};
+    return {.head_bytes_max = 128,
+            .fields_max = 4,
+            .chunk_extension_bytes_max = 8,
+            .trailer_bytes_max = 32};
+  }
   std::string_view input() const { return input_; }
   Pieces pieces() const {
     Pieces pieces;

@@ -61,14 +61,8 @@ void check_heads(std::string_view input, const http::ParserLimits& limits) {
 
 // The first bytes choose the limits and the cuts.
 void try_bytes(std::string_view bytes) {
-  Cuts cuts(bytes);
-  http::ParserLimits limits;
-  if (cuts.is_small()) {
-    limits = {.head_bytes_max = 128,
-              .fields_max = 4,
-              .chunk_extension_bytes_max = 8,
-              .trailer_bytes_max = 32};
-  }
+  const Cuts cuts(bytes);
+  const http::ParserLimits limits = cuts.limits();
   const std::string_view input = cuts.input();
   const Trace whole = trace_of({input}, limits);
   WEIR_ASSERT(trace_of(cuts.pieces(), limits) == whole);
