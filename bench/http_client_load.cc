@@ -37,10 +37,10 @@ class Load {
 
   int report() const {
     const std::chrono::duration<double> took = last_ - begin_;
-    std::printf("requests %llu\nfailed %llu\nconnections %llu\nseconds %.6f\n",
-                static_cast<unsigned long long>(answered_),
-                static_cast<unsigned long long>(failed_),
-                static_cast<unsigned long long>(agent_.stats().connections), took.count());
+    std::printf("%llu requests in %.3f s over %llu connections, %llu failed\n",
+                static_cast<unsigned long long>(answered_), took.count(),
+                static_cast<unsigned long long>(agent_.stats().connections),
+                static_cast<unsigned long long>(failed_));
     return failed_ == 0 && answered_ != 0 ? 0 : 1;
   }
 
