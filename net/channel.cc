@@ -172,7 +172,7 @@ bool Channel::has_unread() const noexcept {
 
 bool Channel::ensure_output(const QueueLimits& limits) noexcept {
   if (output_ != nullptr) return true;
-  output_ = net_.take_output(limits, on_send);
+  output_ = net_.take_output(limits, on_send, on_send_file);
   if (output_ == nullptr) return false;
   output_->op.channel = this;
   return true;
@@ -180,18 +180,24 @@ bool Channel::ensure_output(const QueueLimits& limits) noexcept {
 
 WriteQueue::Push Channel::push(Buffer&& bytes, const QueueLimits& limits) noexcept {
   if (!ensure_output(limits)) return WriteQueue::Push::no_memory;
-  const std::size_t before = output_->queue.bytes();
+  const std::size_t before = output_->queue.memory();
   return account(output_->queue.push(std::move(bytes)), before);
 }
 
 WriteQueue::Push Channel::push_copy(std::string_view bytes, const QueueLimits& limits) noexcept {
   if (!ensure_output(limits)) return WriteQueue::Push::no_memory;
-  const std::size_t before = output_->queue.bytes();
+  const std::size_t before = output_->queue.memory();
   return account(output_->queue.push_copy(bytes), before);
 }
 
+// The budget is one of memory, of which a file takes none.
+WriteQueue::Push Channel::push_file(FileRange&& range, const QueueLimits& limits) noexcept {
+  if (!ensure_output(limits)) return WriteQueue::Push::no_memory;
+  return output_->queue.push_file(std::move(range));
+}
+
 WriteQueue::Push Channel::account(WriteQueue::Push pushed, std::size_t before) noexcept {
-  const std::size_t added = output_->queue.bytes() - before;
+  const std::size_t added = output_->queue.memory() - before;
   net_.queued(added);
   if (added != 0 && pushed == WriteQueue::Push::ok && net_.over_budget()) {
     output_->queue.owe_drain();
@@ -201,11 +207,12 @@ WriteQueue::Push Channel::account(WriteQueue::Push pushed, std::size_t before) n
 }
 
 void Channel::flush() noexcept {
-  if (output_ == nullptr || closing_ || connecting_ != nullptr || !output_->op.idle()) return;
+  if (output_ == nullptr || closing_ || connecting_ != nullptr || sending()) return;
   if (output_->queue.empty()) return drop_output();
   Output& output = *output_;
-  output.op.fd = fd_;
   output.op.passed_fd = -1;
+  if (const FileRange* file = output.queue.next_file()) return submit_file(*file);
+  output.op.fd = fd_;
   const std::size_t bytes_max = descriptors_ == nullptr ? weir::limits::kSendBytesMax
                                                         : prepare_descriptor(output.op);
   const std::size_t count = output.queue.gather(output.pieces, bytes_max);
@@ -213,22 +220,36 @@ void Channel::flush() noexcept {
   net_.reactor().backend().submit(output.op);
 }
 
-void Channel::on_send(Op& op, Completion& completion) noexcept {
-  static_cast<Output::Sending&>(op).channel->send_ended(completion.result);
+void Channel::submit_file(const FileRange& range) noexcept {
+  SendFileOp& op = output_->file_op;
+  op.fd = fd_;
+  op.file = range.file.fd();
+  op.offset = static_cast<std::int64_t>(range.offset);
+  op.size = static_cast<std::size_t>(range.size);
+  net_.reactor().backend().submit(op);
 }
 
-void Channel::send_ended(std::int32_t result) noexcept {
+void Channel::on_send(Op& op, Completion& completion) noexcept {
+  static_cast<Output::Sending&>(op).channel->send_ended(completion.result, "write");
+}
+
+void Channel::on_send_file(Op& op, Completion& completion) noexcept {
+  Channel& channel = *static_cast<Output::SendingFile&>(op).output.op.channel;
+  channel.send_ended(completion.result == 0 ? -ENODATA : completion.result, "sendfile");
+}
+
+void Channel::send_ended(std::int32_t result, const char* syscall) noexcept {
   if (closing_) {
     drop_output();
     if (result > 0 && owner_ != nullptr) owner_->on_sent(static_cast<std::size_t>(result), false);
     return finish_close_if_idle();
   }
   if (result < 0) {
-    if (result != -ECANCELED) owner_->on_broken(errno_code(result), "write");
+    if (result != -ECANCELED) owner_->on_broken(errno_code(result), syscall);
     return;
   }
   const auto sent = static_cast<std::size_t>(result);
-  net_.unqueued(sent);
+  if (output_->queue.next_file() == nullptr) net_.unqueued(sent);
   if (descriptors_ != nullptr) descriptors_sent(sent);
   const bool drained = output_->queue.sent(sent);
   if (output_->queue.empty()) drop_output();
@@ -278,6 +299,7 @@ void Channel::close(CloseMode mode) noexcept {
   if (!input_.idle()) backend.cancel(input_);
   if (sending()) {
     backend.cancel(output_->op);
+    backend.cancel(output_->file_op);
   } else {
     drop_output();
   }

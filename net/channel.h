@@ -27,7 +27,8 @@ class ChannelOwner {
   virtual void on_peer_ended() noexcept = 0;
   // Also while closing, when the kernel has taken something after all.
   virtual void on_sent(std::size_t bytes, bool drained) noexcept = 0;
-  // The connection is broken; `syscall` is "read" or "write".
+  // The connection is broken; `syscall` is "read", "write" or "sendfile". With the last the peer
+  // has been sent less of a file than was promised: ENODATA when the file has no more.
   virtual void on_broken(std::error_code code, const char* syscall) noexcept = 0;
   // After close(): every operation has ended, the fd is closed, the channel is gone. Comes from
   // within close() when nothing is in flight.
@@ -46,9 +47,17 @@ struct Output : ListNode {
     Channel* channel = nullptr;
   };
 
-  Output(const QueueLimits* limits, Op::Done done) noexcept : queue(limits), op(done) {}
+  struct SendingFile : SendFileOp {
+    SendingFile(Done done, Output& its_output) noexcept : SendFileOp(done), output(its_output) {}
+    Output& output;
+  };
+
+  Output(const QueueLimits* limits, Op::Done done, Op::Done file_done) noexcept
+      : queue(limits), op(done), file_op(file_done, *this) {}
+  bool sending() const noexcept { return !op.idle() || !file_op.idle(); }
   WriteQueue queue;
   Sending op;
+  SendingFile file_op;  // in the place of `op` when a file is next
   std::array<iovec, weir::limits::kGatherPiecesMax> pieces;
 };
 
@@ -100,12 +109,13 @@ class Channel final : public Resident {
   // Queueing never enters the kernel; flush() submits what is queued, unless a send is in flight.
   WriteQueue::Push push(Buffer&& bytes, const QueueLimits& limits) noexcept;
   WriteQueue::Push push_copy(std::string_view bytes, const QueueLimits& limits) noexcept;
+  WriteQueue::Push push_file(FileRange&& range, const QueueLimits& limits) noexcept;
   void flush() noexcept;
   std::size_t queued() const noexcept { return output_ == nullptr ? 0 : output_->queue.bytes(); }
   bool needs_drain() const noexcept {
     return output_ != nullptr && output_->queue.needs_drain();
   }
-  bool sending() const noexcept { return output_ != nullptr && !output_->op.idle(); }
+  bool sending() const noexcept { return output_ != nullptr && output_->sending(); }
 
   // Receives with recvmsg(2) from now on, to get descriptors.
   void receive_descriptors();
@@ -148,13 +158,15 @@ class Channel final : public Resident {
   static void on_connect(Op& op, Completion& completion) noexcept;
   static void on_input(Op& op, Completion& completion) noexcept;
   static void on_send(Op& op, Completion& completion) noexcept;
+  static void on_send_file(Op& op, Completion& completion) noexcept;
   void arm() noexcept;
   void input_ended(std::int32_t result) noexcept;
   void receive_messages() noexcept;
   void hangup_seen(Events events) noexcept;
   void input_while_handing_over(Completion& completion) noexcept;
   void report_peer_ended() noexcept;
-  void send_ended(std::int32_t result) noexcept;
+  void submit_file(const FileRange& range) noexcept;
+  void send_ended(std::int32_t result, const char* syscall) noexcept;
   bool ensure_output(const QueueLimits& limits) noexcept;
   WriteQueue::Push account(WriteQueue::Push pushed, std::size_t before) noexcept;
   void drop_output() noexcept;

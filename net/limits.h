@@ -28,6 +28,10 @@ inline constexpr std::size_t kPiecesBeforeGathering = 16;
 inline constexpr std::size_t kGatheredBytesMax = 2 * 1024;
 inline constexpr std::size_t kGatherBlockBytes = 16 * 1024;
 
+// Files that wait in the queue of one socket: their bytes take no memory, but each of them takes
+// some, and holds a descriptor.
+inline constexpr std::size_t kQueuedFilesMax = 1024;
+
 // Write queues kept for reuse, so that steady traffic allocates nothing.
 inline constexpr std::size_t kSpareOutputsMax = 256;
 

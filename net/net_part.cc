@@ -9,14 +9,15 @@ NetPart::~NetPart() {
   while (!spare_.empty()) outputs_.destroy(&spare_.pop_front());
 }
 
-Output* NetPart::take_output(const QueueLimits& limits, Op::Done done) noexcept {
+Output* NetPart::take_output(const QueueLimits& limits, Op::Done done,
+                             Op::Done file_done) noexcept {
   Output* output = nullptr;
   if (!spare_.empty()) {
     output = &spare_.pop_front();
     --spare_count_;
     output->queue.set_limits(&limits);
   } else {
-    output = outputs_.create(&limits, done);
+    output = outputs_.create(&limits, done, file_done);
     if (output == nullptr) return nullptr;
   }
   in_use_.push_back(*output);
@@ -25,7 +26,7 @@ Output* NetPart::take_output(const QueueLimits& limits, Op::Done done) noexcept 
 
 void NetPart::give_back(Output& output) noexcept {
   output.unlink();
-  if (!output.queue.empty()) unqueued(output.queue.bytes());
+  if (!output.queue.empty()) unqueued(output.queue.memory());
   if (spare_count_ == limits::kSpareOutputsMax || !output.queue.empty()) {
     outputs_.destroy(&output);
     return;
@@ -56,7 +57,7 @@ void NetPart::shed() noexcept {
   in_use_.for_each([&](Output& output) {
     const Channel& channel = *output.op.channel;
     if (channel.closing() || channel.owner() == nullptr) return;
-    if (largest == nullptr || output.queue.bytes() > largest->queue.bytes()) largest = &output;
+    if (largest == nullptr || output.queue.memory() > largest->queue.memory()) largest = &output;
   });
   if (largest == nullptr) return;
   const bool must_close = reactor_.ledger().queue_bytes > 2 * budget_;

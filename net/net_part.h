@@ -31,10 +31,11 @@ class NetPart {
   Duration attempt_timeout = limits::kAttemptTimeoutDefault;
 
   // A write queue with its operation, from the spare ones if there is one. Null: memory refused.
-  Output* take_output(const QueueLimits& limits, Op::Done done) noexcept;
+  Output* take_output(const QueueLimits& limits, Op::Done done, Op::Done file_done) noexcept;
   void give_back(Output& output) noexcept;
 
-  // Counts queued bytes; when the budget has run out the largest holder is told, in a task.
+  // Counts queued bytes, without those of files; when the budget has run out the largest holder is
+  // told, in a task.
   void queued(std::size_t bytes) noexcept;
   void unqueued(std::size_t bytes) noexcept { reactor_.ledger().queue_bytes -= bytes; }
   bool over_budget() const noexcept;

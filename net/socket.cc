@@ -105,6 +105,12 @@ Write Socket::write(std::string_view bytes) {
   return after_push(channel_->push_copy(bytes, options_->queue), bytes.size());
 }
 
+Write Socket::queue_file(FileRange&& range) {
+  if (!writable()) return closed_write();
+  const auto size = static_cast<std::size_t>(range.size);
+  return after_push(channel_->push_file(std::move(range), options_->queue), size);
+}
+
 Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
   switch (pushed) {
     case WriteQueue::Push::ok:
@@ -338,7 +344,8 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
 void Socket::on_broken(std::error_code code, const char* syscall) noexcept {
   note_error(code, syscall);
   if (state_ == State::closing) own().detached_fd = -1;
-  begin_close(destroy_mode());
+  const bool cut_short = std::string_view(syscall) == "sendfile";
+  begin_close(cut_short ? CloseMode::reset : destroy_mode());
 }
 
 void Socket::on_over_budget(bool must_close) noexcept {

@@ -81,6 +81,18 @@ class Socket final : public Stream,
   // `done` allocates; it is dropped when the answer is `refused`.
   Write write(Buffer&& bytes, WriteDone done);
   Write write(std::string_view bytes, WriteDone done);
+  // Sends part of a file (sendfile(2)), behind what was written before and in front of what is
+  // written later: it is queued, corked, counted and called back for as a write of as many bytes,
+  // and answers `full` and owes 'drain' where that would. Moves from `range` exactly when the
+  // result is ok or full; then the file stays open until its last byte has gone or the connection
+  // has closed. Its bytes take no memory: they count neither for the limit of the queue nor for the
+  // reactor's budget, and it is refused only behind kQueuedFilesMax others. The kernel reads them
+  // when they leave, and later: whoever changes a file that is being sent changes what is sent.
+  // A file that has less than was promised, or cannot be read, ends the connection with "sendfile
+  // ENODATA", or what the kernel says, and by a reset: a TCP peer does not take what it has for the
+  // whole (on a Unix socket it sees an end: there are no resets).
+  // ERR_INVALID_ARG_VALUE without a file, ERR_OUT_OF_RANGE beyond 2^63 - 1; `done` is dropped then.
+  Expected<Write> send_file(FileRange&& range, WriteDone done = {});
   // Sends everything that is queued, then FIN, then 'finish', right before which `done` is called;
   // the other direction goes on. Again: harmless.
   void end() override { end(WriteDone()); }
@@ -142,9 +154,10 @@ class Socket final : public Stream,
   bool writable_ended() const noexcept { return ended_; }
   bool writable_finished() const noexcept { return finished_; }
   bool writable_needs_drain() const noexcept;
-  // Accepted by write() and not yet by the kernel.
+  // Accepted by write() and send_file(), and not yet by the kernel.
   std::size_t writable_length() const noexcept override;
-  // Taken from the kernel, delivered or not; given to write(), queued or not. They survive 'close'.
+  // Taken from the kernel, delivered or not; given to write() or send_file(), queued or not. They
+  // survive 'close'.
   std::uint64_t bytes_read() const noexcept { return bytes_read_; }
   std::uint64_t bytes_written() const noexcept { return bytes_written_; }
   std::uint64_t dropped_writes() const noexcept;
@@ -240,6 +253,7 @@ class Socket final : public Stream,
   bool complete_writes();
   bool complete_ends(std::error_code code);
   bool fail_callbacks();
+  Write queue_file(FileRange&& range);
   Write after_push(WriteQueue::Push pushed, std::size_t size);
   void note_error(std::error_code code, const char* syscall, const Address& address = {});
   void begin_close(CloseMode mode);

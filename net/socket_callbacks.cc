@@ -25,6 +25,19 @@ Write Socket::write(std::string_view bytes, WriteDone done) {
   return remember(write(bytes), was_writable, if_closed, std::move(done));
 }
 
+Expected<Write> Socket::send_file(FileRange&& range, WriteDone done) {
+  constexpr std::uint64_t kOffsetMax = INT64_MAX;
+  if (!range.file) {
+    return failure({.code = Mistake::bad_argument, .detail = "there is no file to send"});
+  }
+  if (range.offset > kOffsetMax || range.size > kOffsetMax - range.offset) {
+    return failure({.code = Mistake::out_of_range, .detail = "no file is as long as that"});
+  }
+  const bool was_writable = writable();
+  const std::error_code if_closed = closed_code();
+  return remember(queue_file(std::move(range)), was_writable, if_closed, std::move(done));
+}
+
 // What a write that is not taken any more is told.
 std::error_code Socket::closed_code() const noexcept {
   if (auto_ended_) return errno_code(EPIPE);

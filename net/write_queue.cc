@@ -2,19 +2,27 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "weir/reactor/assert.h"
 #include "weir/reactor/memory.h"
 
 namespace weir::inline v1::net {
+namespace {
+
+constexpr std::uint64_t kBytesCounted = INT64_MAX;
+
+}  // namespace
 
 WriteQueue::~WriteQueue() { reset(nullptr); }
 
 void WriteQueue::reset(const QueueLimits* limits) noexcept {
   for (std::size_t i = 0; i < count_; ++i) piece(i).~Buffer();
+  while (first_file_ != nullptr) drop_first_file();
   if (ring_ != in_place()) memory::release(ring_);
   ring_ = in_place();
   room_ = limits::kPiecesInPlace;
+  behind_files_ = 0;
   bytes_ = count_ = first_ = 0;
   block_.reset();
   last_in_block_ = needs_drain_ = false;
@@ -22,8 +30,8 @@ void WriteQueue::reset(const QueueLimits* limits) noexcept {
 }
 
 WriteQueue::Push WriteQueue::admit(std::size_t size) noexcept {
-  if (bytes_ == 0) return Push::ok;
-  if (size <= limits_->bytes_max && bytes_ <= limits_->bytes_max - size) return Push::ok;
+  if (memory() == 0) return Push::ok;
+  if (size <= limits_->bytes_max && memory() <= limits_->bytes_max - size) return Push::ok;
   needs_drain_ = true;
   return Push::refused;
 }
@@ -35,6 +43,11 @@ WriteQueue::Push WriteQueue::taken(std::size_t size) noexcept {
   return Push::full;
 }
 
+WriteQueue::Push WriteQueue::taken_in_memory(std::size_t size) noexcept {
+  behind_files_ += size;
+  return taken(size);
+}
+
 WriteQueue::Push WriteQueue::push(Buffer&& bytes) noexcept {
   const std::size_t size = bytes.size();
   if (size == 0) return taken(0);
@@ -43,11 +56,11 @@ WriteQueue::Push WriteQueue::push(Buffer&& bytes) noexcept {
       count_ >= limits::kPiecesBeforeGathering && size <= limits::kGatheredBytesMax;
   if (gather && gather_small(bytes.view())) {
     bytes.reset();
-    return taken(size);
+    return taken_in_memory(size);
   }
   if (!append(std::move(bytes))) return Push::no_memory;
   last_in_block_ = false;
-  return taken(size);
+  return taken_in_memory(size);
 }
 
 WriteQueue::Push WriteQueue::push_copy(std::string_view bytes) noexcept {
@@ -55,11 +68,11 @@ WriteQueue::Push WriteQueue::push_copy(std::string_view bytes) noexcept {
   if (admit(bytes.size()) == Push::refused) return Push::refused;
   // The first copy is exact, so that one small answer takes little; those behind it share blocks.
   const bool gather = count_ != 0 && bytes.size() <= limits::kGatheredBytesMax;
-  if (gather && gather_small(bytes)) return taken(bytes.size());
+  if (gather && gather_small(bytes)) return taken_in_memory(bytes.size());
   Buffer copied = Buffer::copy(bytes);
   if (copied.empty() || !append(std::move(copied))) return Push::no_memory;
   last_in_block_ = false;
-  return taken(bytes.size());
+  return taken_in_memory(bytes.size());
 }
 
 bool WriteQueue::gather_small(std::string_view bytes) noexcept {
@@ -94,7 +107,46 @@ bool WriteQueue::grow() noexcept {
   return true;
 }
 
+// ---- Files ----
+
+WriteQueue::Push WriteQueue::push_file(FileRange&& range) noexcept {
+  const std::uint64_t size = range.size;
+  if (size == 0) {
+    range = {};
+    return taken(0);
+  }
+  if (files_ == limits::kQueuedFilesMax || size > kBytesCounted - bytes_) {
+    needs_drain_ = true;
+    return Push::refused;
+  }
+  void* room = memory::allocate(sizeof(QueuedFile));
+  if (room == nullptr) return Push::no_memory;
+  auto* file = ::new (room) QueuedFile{
+      .ahead = std::exchange(behind_files_, 0), .range = std::move(range), .next = nullptr};
+  (last_file_ == nullptr ? first_file_ : last_file_->next) = file;
+  last_file_ = file;
+  ++files_;
+  file_bytes_ += size;
+  return taken(size);
+}
+
+const FileRange* WriteQueue::next_file() const noexcept {
+  return first_file_ != nullptr && first_file_->ahead == 0 ? &first_file_->range : nullptr;
+}
+
+void WriteQueue::drop_first_file() noexcept {
+  QueuedFile* file = std::exchange(first_file_, first_file_->next);
+  if (first_file_ == nullptr) last_file_ = nullptr;
+  --files_;
+  file_bytes_ -= file->range.size;
+  file->~QueuedFile();
+  memory::release(file);
+}
+
+// ---- Sending ----
+
 std::size_t WriteQueue::gather(std::span<iovec> room, std::size_t bytes_max) const noexcept {
+  if (first_file_ != nullptr) bytes_max = std::min(bytes_max, first_file_->ahead);
   std::size_t filled = 0;
   while (filled < room.size() && filled < count_ && bytes_max > 0) {
     const Buffer& next = piece(filled);
@@ -108,6 +160,25 @@ std::size_t WriteQueue::gather(std::span<iovec> room, std::size_t bytes_max) con
 bool WriteQueue::sent(std::size_t size) noexcept {
   WEIR_ASSERT(size <= bytes_);
   bytes_ -= size;
+  if (next_file() != nullptr) {
+    FileRange& range = first_file_->range;
+    WEIR_ASSERT(size <= range.size);
+    range.offset += size;
+    range.size -= size;
+    file_bytes_ -= size;
+    if (range.size == 0) drop_first_file();
+  } else {
+    memory_sent(size);
+  }
+  if (!needs_drain_ || bytes_ > limits_->low_water) return false;
+  needs_drain_ = false;
+  return true;
+}
+
+void WriteQueue::memory_sent(std::size_t size) noexcept {
+  std::size_t& counted = first_file_ == nullptr ? behind_files_ : first_file_->ahead;
+  WEIR_ASSERT(size <= counted);
+  counted -= size;
   while (size > 0) {
     Buffer& front = piece(0);
     const std::size_t part = std::min(size, front.size());
@@ -119,9 +190,6 @@ bool WriteQueue::sent(std::size_t size) noexcept {
     --count_;
   }
   if (count_ == 0) last_in_block_ = false;
-  if (!needs_drain_ || bytes_ > limits_->low_water) return false;
-  needs_drain_ = false;
-  return true;
 }
 
 }  // namespace weir::inline v1::net

@@ -10,6 +10,7 @@
 
 #include "weir/net/limits.h"
 #include "weir/reactor/buffer.h"
+#include "weir/reactor/shared_file.h"
 
 namespace weir::inline v1::net {
 
@@ -19,13 +20,25 @@ struct QueueLimits {
   std::size_t bytes_max = limits::kQueueBytesMaxDefault;
 };
 
-// Buffers in, iovecs out, memory back.
+// Part of a file, from an offset of its own on: the file's position is neither used nor moved.
+struct FileRange {
+  SharedFile file;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+};
+
+// Buffers in, iovecs out, memory back; and files in between.
 //
 //     push -> [piece][piece][piece][block of small ones] -> gather -> kernel -> sent
+//                              ^ a file comes here            next_file
 //
 // Every byte that push() took is gathered in order, exactly once, until sent() has counted it.
 // Bytes that were gathered neither move nor change before sent() has counted them, so they may be
-// with the kernel meanwhile. One thread.
+// with the kernel meanwhile. So for files: what is before a file is gathered without what is
+// behind it, then the file is the next, and stays open until sent() has counted the last of it.
+//
+// A file's bytes count as all others do, for marks and drains; but they take no memory, so for the
+// limit they do not: what bounds files is their number. One thread.
 class WriteQueue {
  public:
   // ok: taken, below the high-water mark. full: taken, at or above it. refused: not taken, the
@@ -41,11 +54,19 @@ class WriteQueue {
   Push push(Buffer&& bytes) noexcept;
   Push push_copy(std::string_view bytes) noexcept;
 
+  // Moves from `range` exactly when it is taken. refused: kQueuedFilesMax are queued, or more bytes
+  // than can be counted.
+  Push push_file(FileRange&& range) noexcept;
+  // What is left of the file that is to be sent now; null when bytes are, or nothing.
+  const FileRange* next_file() const noexcept;
+
   // Fills `room` with the first pieces, at most `bytes_max` bytes; returns how many were filled.
+  // Precondition: no file is next.
   std::size_t gather(std::span<iovec> room, std::size_t bytes_max) const noexcept;
 
-  // The first `size` bytes are out. True when a drain is due: since the last one some push said
-  // full or refused, and now at most low_water bytes are left.
+  // The first `size` bytes are out: of the file that was next, or of what was gathered. True when a
+  // drain is due: since the last one some push said full or refused, and now at most low_water
+  // bytes are left.
   [[nodiscard]] bool sent(std::size_t size) noexcept;
 
   // Drops everything. For a queue that starts anew under other limits.
@@ -53,22 +74,37 @@ class WriteQueue {
   // A drain is owed although nothing was refused: a budget above this queue said `full`.
   void owe_drain() noexcept { needs_drain_ = true; }
 
-  std::size_t bytes() const noexcept { return bytes_; }
+  std::size_t bytes() const noexcept { return bytes_; }  // those of files too
+  std::size_t memory() const noexcept { return bytes_ - file_bytes_; }
   std::size_t pieces() const noexcept { return count_; }
   bool empty() const noexcept { return bytes_ == 0; }
   bool needs_drain() const noexcept { return needs_drain_; }
   void set_limits(const QueueLimits* limits) noexcept { limits_ = limits; }
 
  private:
+  struct QueuedFile {
+    std::size_t ahead;  // bytes of memory to be sent before it and behind the file before it
+    FileRange range;    // what is left
+    QueuedFile* next;
+  };
+
   Buffer& piece(std::size_t index) const noexcept { return ring_[(first_ + index) & (room_ - 1)]; }
   Push admit(std::size_t size) noexcept;
   bool append(Buffer&& bytes) noexcept;
   bool gather_small(std::string_view bytes) noexcept;
   bool grow() noexcept;
   Push taken(std::size_t size) noexcept;
+  Push taken_in_memory(std::size_t size) noexcept;
+  void drop_first_file() noexcept;
+  void memory_sent(std::size_t size) noexcept;
   Buffer* in_place() noexcept { return reinterpret_cast<Buffer*>(storage_); }
 
   const QueueLimits* limits_;
+  QueuedFile* first_file_ = nullptr;
+  QueuedFile* last_file_ = nullptr;
+  std::size_t files_ = 0;
+  std::size_t file_bytes_ = 0;
+  std::size_t behind_files_ = 0;  // bytes of memory behind the last file
   std::size_t bytes_ = 0;
   std::size_t count_ = 0;
   std::size_t first_ = 0;

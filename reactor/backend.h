@@ -23,7 +23,7 @@
 namespace weir::inline v1 {
 
 enum class OpKind : std::uint8_t {
-  accept, connect, recv, send, poll, datagrams, resolve, read, write, open
+  accept, connect, recv, send, send_file, poll, datagrams, resolve, read, write, open
 };
 // On a pipe, terminal or file: these know nothing of the backend's sockets.
 constexpr bool is_of_file(OpKind kind) noexcept {
@@ -73,13 +73,25 @@ struct RecvOp : Op {
   explicit RecvOp(Done op_done) noexcept : Op(OpKind::recv, op_done) {}
 };
 
-// Once; the result may be less than the pieces hold, the rest is the owner's to submit again. At
-// most one on an fd.
+// Once; the result may be less than the pieces hold, the rest is the owner's to submit again. On an
+// fd there is at most one, or one SendFileOp.
 struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
   int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
   alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
+};
+
+// Once: bytes of a regular file go out on a connected stream socket, through no memory of ours
+// (sendfile(2)). The result may be less than `size`, the rest is the owner's to submit again; 0:
+// the file has nothing there, it ends before. What is not in the kernel's memory is read first, in
+// the way of a ReadOp, so that the reactor's thread does not wait for a disk. When it ends with
+// ECANCELED it has sent nothing.
+struct SendFileOp : Op {
+  explicit SendFileOp(Done op_done) noexcept : Op(OpKind::send_file, op_done) {}
+  int file = -1;  // stays open until the result
+  std::int64_t offset = 0;
+  std::size_t size = 0;  // at least 1; of more than kSendFileBytesMax the first ones
 };
 
 // What a PollOp asks for and reports, bits.
@@ -96,11 +108,13 @@ struct Events {
 
 // Two uses. watch_hangup: on a stream, repeats, reports peer_closed, hangup and error only: what
 // a socket keeps that is not reading. Else: once, level-triggered, for foreign fds; `wanted` are
-// readable and writable. A result > 0 is Events bits, a negative one an error and the last.
+// readable and writable; the peer's end alone is no reason to write. A result > 0 is Events bits, a
+// negative one an error and the last.
 struct PollOp : Op {
   explicit PollOp(Done op_done) noexcept : Op(OpKind::poll, op_done) {}
   Events wanted;
   bool watch_hangup = false;
+  Events seen;  // the backend's
 };
 
 // Repeats, on a datagram socket: a result above 0 says that datagrams().receive() may have

@@ -61,6 +61,7 @@ class EpollBackend final : public KernelBackend {
   std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
   bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
   Datagrams& datagrams() noexcept override { return datagrams_; }
+  void note_failed_send(int fd) noexcept override { entries_[fd].send_failed = true; }
 
  protected:
   int source_fd() noexcept override { return epoll_.get(); }
@@ -113,7 +114,7 @@ int EpollBackend::watch(int fd, Entry& entry) noexcept {
 void EpollBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
-  if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
+  if (submit_elsewhere(op)) return;
   if (is_of_file(op.kind)) return files().submit(op);
   WEIR_ASSERT(op.fd >= 0);
   op.slot = static_cast<std::uint32_t>(op.fd);
@@ -188,8 +189,7 @@ void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
 void EpollBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
-  if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
-  if (FileOperations::owns(op)) return files().cancel(op);
+  if (cancel_elsewhere(op)) return;
   Entry& entry = entries_[op.fd];
   if (entry.reader == &op) entry.reader = nullptr;
   if (entry.writer == &op) entry.writer = nullptr;

@@ -50,17 +50,32 @@ std::int32_t KernelBackend::receive_with_descriptors(int fd, std::span<char> roo
   return posix::receive_with_descriptors(fd, room, descriptors);
 }
 
-void KernelBackend::start_lookup(ResolveOp& op) {
-  if (lookups_.start(op)) {
+bool KernelBackend::submit_elsewhere(Op& op) {
+  if (op.kind == OpKind::send_file) {
+    file_sends_.submit(static_cast<SendFileOp&>(op));
+    return true;
+  }
+  if (op.kind != OpKind::resolve) return false;
+  if (lookups_.start(static_cast<ResolveOp&>(op))) {
     op.slot = 0;
   } else {
     finish(op, -EAGAIN);
   }
+  return true;
 }
 
-void KernelBackend::cancel_lookup(ResolveOp& op) {
-  lookups_.forget(op);
-  finish(op, -ECANCELED);
+bool KernelBackend::cancel_elsewhere(Op& op) {
+  if (op.kind == OpKind::send_file) {
+    file_sends_.cancel(static_cast<SendFileOp&>(op));
+  } else if (op.kind == OpKind::resolve) {
+    lookups_.forget(static_cast<ResolveOp&>(op));
+    finish(op, -ECANCELED);
+  } else if (FileOperations::owns(op)) {
+    files_.cancel(op);
+  } else {
+    return false;
+  }
+  return true;
 }
 
 void KernelBackend::collect_answers() {

@@ -10,6 +10,7 @@
 #include "weir/reactor/buffer_pool.h"
 #include "weir/reactor/posix.h"
 #include "reactor/file_operations.h"
+#include "reactor/file_sends.h"
 #include "reactor/name_lookups.h"
 
 namespace weir::inline v1 {
@@ -48,7 +49,8 @@ class KernelBackend : public Backend {
   explicit KernelBackend(posix::Fd wake_fd)
       : wake_fd_(std::move(wake_fd)),
         lookups_(wake_fd_.get()),
-        files_(*this, local_, wake_fd_.get()) {}
+        files_(*this, local_, wake_fd_.get()),
+        file_sends_(*this, local_) {}
 
   void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
   Instant now() const noexcept override { return posix::now(); }
@@ -72,7 +74,18 @@ class KernelBackend : public Backend {
   }
   int event_fd() noexcept override;
   // See BackendOptions. To be set before the first operation.
-  void set_file_nowait(bool on) noexcept { files_.set_nowait(on); }
+  void set_file_nowait(bool on) noexcept {
+    files_.set_nowait(on);
+    file_sends_.set_nowait(on);
+  }
+
+  // Of FileSends. A send has failed and so taken the connection's error: a receive is not to take
+  // what it sees for a clean end.
+  virtual void note_failed_send(int fd) noexcept = 0;
+  void count_inline_send() noexcept {
+    ++counters_.system_calls;
+    ++counters_.inline_sends;
+  }
 
  protected:
   // The last completion of an operation: the backend lets go of it.
@@ -81,9 +94,10 @@ class KernelBackend : public Backend {
     local_.push({.op = &op, .result = result, .more = false, .buffer = {}});
   }
 
-  // Lookups of names need no fd: they pass the rest of the backend by.
-  void start_lookup(ResolveOp& op);
-  void cancel_lookup(ResolveOp& op);
+  // Lookups of names and sends of files pass the rest of the backend by. False: it is none of them.
+  bool submit_elsewhere(Op& op);
+  // Likewise; and what was given to files().
+  bool cancel_elsewhere(Op& op);
   // Answers of threads, also to file operations.
   void collect_answers();
 
@@ -108,6 +122,7 @@ class KernelBackend : public Backend {
   posix::Fd wake_fd_;
   NameLookups lookups_;
   FileOperations files_;
+  FileSends file_sends_;
   posix::Fd host_fd_;   // an epoll set over source, wake and alarm, made by event_fd()
   posix::Fd alarm_fd_;  // a timerfd
 };

@@ -78,6 +78,16 @@ inline constexpr std::size_t kFileBytesMax = 256 * 1024;
 // (PIPE_BUF), a terminal nearly always, so that the thread does not wait for a reader.
 inline constexpr std::size_t kThreadWriteBytesMax = 4096;
 
+// One sendfile(2), of which a socket has one a turn: it takes the reactor's thread some 50 us.
+inline constexpr std::size_t kSendFileBytesMax = 256 * 1024;
+// How far apart the bytes of a file are that are asked for to see whether it is in memory: the
+// kernel reads ahead by 128 KiB, so what it has not read shows. To ask for every page would cost as
+// much as to send it.
+inline constexpr std::size_t kFileProbeStride = 64 * 1024;
+// What is read of a file so that sendfile(2) does not wait for it: as much as a slow peer may take
+// at a time, for the rest may have to be read again.
+inline constexpr std::size_t kColdFileBytesMax = 64 * 1024;
+
 // Messages that other threads have posted and that are not run yet (a power of two).
 inline constexpr std::size_t kPostedTasksDefault = 4096;
 
@@ -103,6 +113,7 @@ inline constexpr std::size_t kSegmentedBytesMax = 65000;
 inline constexpr Duration kUnhandledErrorLogPeriod = std::chrono::seconds(1);
 
 static_assert(kReceiveRoomMin <= kReceiveChunkBytes);
+static_assert(kColdFileBytesMax <= kFileBytesMax);
 static_assert(kCopyOutBytesMax < kReceiveRoomMin);
 static_assert((kPostedTasksDefault & (kPostedTasksDefault - 1)) == 0);
 

@@ -456,8 +456,9 @@ int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept {
 }
 
 Events poll_now(int fd, Events wanted) noexcept {
-  pollfd entry{.fd = fd, .events = POLLRDHUP, .revents = 0};
-  if (wanted.has(Events::readable)) entry.events |= POLLIN;
+  pollfd entry{.fd = fd, .events = 0, .revents = 0};
+  // Whoever waits to write is not woken by the peer's end, again and again.
+  if (wanted.has(Events::readable)) entry.events |= POLLIN | POLLRDHUP;
   if (wanted.has(Events::writable)) entry.events |= POLLOUT;
   Events result;
   if (::poll(&entry, 1, 0) <= 0) return result;

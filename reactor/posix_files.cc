@@ -1,6 +1,7 @@
 #include "reactor/posix_files.h"
 
 #include <fcntl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,6 +115,45 @@ int open_file(const OpenOp& op) noexcept {
     if (fd >= 0) return fd;
     if (errno != EINTR) return -errno;
   }
+}
+
+std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept {
+  char byte = 0;
+  const auto is_there = [&](std::size_t at) {
+    return read_now(fd, offset + static_cast<std::int64_t>(at), {&byte, 1}) >= 0;
+  };
+  std::size_t found = 0;  // the first byte that is not known to be there
+  for (; found < size; found += limits::kFileProbeStride) {
+    if (!is_there(found)) return found;
+  }
+  return is_there(size - 1) ? size : found - limits::kFileProbeStride;
+}
+
+std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
+  NoSigpipe guard;
+  for (;;) {
+    off_t at = offset;
+    const ssize_t sent = ::sendfile(socket, file, &at, size);
+    if (sent >= 0) return static_cast<std::int32_t>(sent);
+    if (errno == EINTR) continue;
+    const std::int32_t result = -errno;
+    if (result == -EPIPE) guard.take();
+    return result;
+  }
+}
+
+int check_regular(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return -errno;
+  if (!S_ISREG(status.st_mode)) return -EINVAL;
+  const int flags = ::fcntl(fd, F_GETFL);
+  const bool readable = flags >= 0 && (flags & O_PATH) == 0 && (flags & O_ACCMODE) != O_WRONLY;
+  return readable ? 0 : -EBADF;
+}
+
+std::int64_t file_size(int fd) noexcept {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? status.st_size : -errno;
 }
 
 int duplicate(int fd) noexcept {

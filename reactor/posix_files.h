@@ -34,6 +34,16 @@ std::int32_t write_now(int fd, std::int64_t offset, std::span<const iovec> piece
 std::int32_t read_file(int fd, std::int64_t offset, std::span<char> room) noexcept;
 std::int32_t write_file(int fd, std::int64_t offset, std::span<const char> bytes) noexcept;
 int open_file(const OpenOp& op) noexcept;
+// How many of these bytes of a regular file, from the first on, seem to be in memory: one in each
+// kFileProbeStride is looked at, and the last one. Never waits; 0 also where the kernel cannot
+// tell. What lies behind the file's end counts as in memory.
+std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept;
+// sendfile(2): waits for the file, where it is not in memory, but not for the socket, which is
+// non-blocking: -EAGAIN. Never raises SIGPIPE. 0: the file has nothing there.
+std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept;
+// 0 for a regular file that is open for reading; -EBADF, -EINVAL for what is none, or -errno.
+int check_regular(int fd) noexcept;
+std::int64_t file_size(int fd) noexcept;  // or -errno
 // Another descriptor of the same file, close-on-exec; -errno.
 int duplicate(int fd) noexcept;
 

@@ -51,6 +51,7 @@ const char* trace_name(OpKind kind) noexcept {
     case OpKind::connect: return "connect";
     case OpKind::recv: return "recv";
     case OpKind::send: return "send";
+    case OpKind::send_file: return "sendfile";
     case OpKind::poll: return "poll";
     case OpKind::datagrams: return "datagrams";
     case OpKind::resolve: return "resolve";
@@ -63,6 +64,10 @@ const char* trace_name(OpKind kind) noexcept {
 
 bool has_socket(const Op& op) noexcept {
   return op.kind != OpKind::resolve && !is_of_file(op.kind);
+}
+
+bool sends(const Op& op) noexcept {
+  return op.kind == OpKind::send || op.kind == OpKind::send_file;
 }
 
 bool last(Op& op, std::int32_t result, Completion& out) noexcept {
@@ -140,9 +145,9 @@ void SimBackend::submit(Op& op) noexcept {
   if (op.kind == OpKind::recv && std::exchange(mine.receiving, true)) {
     violation("a second receive was submitted", op.fd);
   }
-  if (op.kind != OpKind::send) return;
+  if (!sends(op)) return;
   if (std::exchange(mine.sending, true)) violation("a second send was submitted", op.fd);
-  if (network_.options().check_memory) {
+  if (op.kind == OpKind::send && network_.options().check_memory) {
     auto& send = static_cast<SendOp&>(op);
     const std::uint64_t before = digest(send.pieces);
     std::memcpy(send.scratch, &before, sizeof before);
@@ -346,9 +351,9 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   if (mine == nullptr || mine->in_flight == 0) return;
   --mine->in_flight;
   if (op.kind == OpKind::recv) mine->receiving = false;
-  if (op.kind != OpKind::send) return;
+  if (!sends(op)) return;
   mine->sending = false;
-  if (!network_.options().check_memory) return;
+  if (op.kind != OpKind::send || !network_.options().check_memory) return;
   auto& send = static_cast<SendOp&>(op);
   std::uint64_t before = 0;
   std::memcpy(&before, send.scratch, sizeof before);
@@ -391,6 +396,7 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::connect: return attempt_connect(static_cast<ConnectOp&>(op), mine, out);
     case OpKind::recv: return attempt_recv(op, mine, out);
     case OpKind::send: return attempt_send(static_cast<SendOp&>(op), mine, out);
+    case OpKind::send_file: return attempt_send_file(static_cast<SendFileOp&>(op), mine, out);
     case OpKind::poll: return attempt_poll(static_cast<PollOp&>(op), mine, out);
     case OpKind::datagrams: return attempt_datagrams(op, mine, out);
     case OpKind::resolve:
@@ -517,7 +523,9 @@ bool SimBackend::attempt_poll(PollOp& op, Socket& mine, Completion& out) noexcep
     events.bits |= Events::readable;
   }
   if (!mine.listening && network_.writable(mine)) events.bits |= Events::writable;
-  events.bits &= op.wanted.bits | Events::peer_closed | Events::hangup | Events::error;
+  std::uint8_t told = op.wanted.bits | Events::hangup | Events::error;
+  if (op.wanted.has(Events::readable)) told |= Events::peer_closed;
+  events.bits &= told;
   if (events.bits != 0) return last(op, events.bits, out);
   mine.pollers.push_back(op);
   return false;

@@ -37,8 +37,8 @@ struct SimOptions {
 // Everything happens in the order in which it was asked for, so the same program gives the same
 // events. It has TCP with a receive window, FIN, RST and half-open connections, and Unix sockets;
 // connecting to 192.0.2.0/24 (RFC 5737) is never answered. Names come from a host table. Its fds
-// are numbers of its own. Files are the machine's real ones, read and written at once; pipes and
-// terminals are ENOTSUP.
+// are numbers of its own. Files are the machine's real ones, read, written and sent at once;
+// pipes and terminals are ENOTSUP.
 //
 // By itself it is one machine that has every address, where nothing is late, cut short or lost.
 // Its clock moves only when nothing can happen before the next deadline; then it jumps. With no
@@ -135,6 +135,7 @@ class SimBackend final : public Backend {
   bool attempt_connect(ConnectOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_recv(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_send(SendOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_send_file(SendFileOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_datagrams(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_resolve(ResolveOp& op, Completion& out) noexcept;

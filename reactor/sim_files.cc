@@ -1,7 +1,10 @@
 // Files in the simulator: those of the machine it runs on.
+#include <algorithm>
 #include <cerrno>
 
 #include "reactor/file_operations.h"
+#include "reactor/posix_files.h"
+#include "reactor/sim_network.h"
 #include "weir/reactor/posix.h"
 #include "weir/reactor/sim_backend.h"
 
@@ -37,6 +40,23 @@ bool SimBackend::attempt_file(Op& op, Completion& out) noexcept {
   last(op, posix::read_file(op.fd, read.offset, read.room.space().first(read.size)), out);
   if (out.result > 0) out.buffer = bytes_read(read.room, static_cast<std::size_t>(out.result));
   return true;
+}
+
+// As a send of what the file has there.
+bool SimBackend::attempt_send_file(SendFileOp& op, sim::Socket& mine, Completion& out) noexcept {
+  BufferBlock room;
+  const std::size_t size = std::min(op.size, limits::kSendFileBytesMax);
+  if (!room.allocate(size)) return last(op, -ENOMEM, out);
+  const std::int32_t read = posix::read_file(op.file, op.offset, room.space().first(size));
+  if (read <= 0) return last(op, read, out);
+  std::size_t most = static_cast<std::size_t>(read);
+  const iovec piece{.iov_base = room.space().data(), .iov_len = most};
+  sim::Random& random = network_.random();
+  if (random.chance(network_.faults().short_write)) most = 1 + random.below(most);
+  const std::int32_t result = network_.send(mine, {&piece, 1}, most);
+  if (result != -EAGAIN) return last(op, result, out);
+  mine.writer = &op;
+  return false;
 }
 
 void SimBackend::close_file(int fd) noexcept { posix::close(fd); }

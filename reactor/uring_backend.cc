@@ -41,6 +41,7 @@ class UringBackend final : public KernelBackend {
   std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
   bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
   Datagrams& datagrams() noexcept override { return datagrams_; }
+  void note_failed_send(int fd) noexcept override { fds_[fd].send_fell_short = true; }
 
  protected:
   int source_fd() noexcept override;
@@ -161,7 +162,7 @@ void UringBackend::arm_wake() noexcept {
 void UringBackend::submit(Op& op) noexcept {
   WEIR_ASSERT(op.idle());
   op.state = OpState::submitted;
-  if (op.kind == OpKind::resolve) return start_lookup(static_cast<ResolveOp&>(op));
+  if (submit_elsewhere(op)) return;
   if (goes_by_thread(op)) return files().submit(op);
   ++fds_[op.fd].operations;
   if (ring_.ring == nullptr) return finish(op, -ECANCELED);
@@ -208,8 +209,7 @@ void UringBackend::arm(Op& op) noexcept {
     case OpKind::datagrams: datagrams_.prepare(ring(), sqe, op.fd); break;
     case OpKind::read: prepare_read(sqe, static_cast<ReadOp&>(op)); break;
     case OpKind::write: prepare_write(sqe, static_cast<WriteOp&>(op)); break;
-    case OpKind::resolve:
-    case OpKind::open: break;  // have no fd, see submit()
+    default: break;  // pass by, see submit()
   }
   io_uring_sqe_set_data64(sqe, user_data);
 }
@@ -229,8 +229,7 @@ void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
 void UringBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
-  if (op.kind == OpKind::resolve) return cancel_lookup(static_cast<ResolveOp&>(op));
-  if (FileOperations::owns(op)) return files().cancel(op);
+  if (cancel_elsewhere(op)) return;
   op.unlink();
   if (op.slot == kQueuedSlot) return finish(op, -ECANCELED);
   send_cancel(op);
@@ -244,8 +243,7 @@ void UringBackend::send_cancel(Op& op) noexcept {
     blocked_cancels_.push_back(target);
     return;
   }
-  io_uring_prep_cancel64(sqe, target, 0);
-  io_uring_sqe_set_data64(sqe, kIgnoredMark);
+  prepare_cancel(sqe, target);
 }
 
 // A few sends, and large ones, are cheaper as plain calls; many small ones go as one batch. What
@@ -280,8 +278,7 @@ void UringBackend::queue_waiting() noexcept {
   for (std::size_t i = blocked_cancels_.size(); i > 0; --i) {
     io_uring_sqe* sqe = get_sqe();
     if (sqe == nullptr) break;
-    io_uring_prep_cancel64(sqe, blocked_cancels_.back(), 0);
-    io_uring_sqe_set_data64(sqe, kIgnoredMark);
+    prepare_cancel(sqe, blocked_cancels_.back());
     blocked_cancels_.pop_back();
   }
   if (datagrams_.dry()) datagrams_.reclaim();
@@ -377,8 +374,7 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
       return is_passing(cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
     case OpKind::connect: return last(op, cqe.res, out);
     case OpKind::datagrams: return on_datagrams(op, cqe, out);
-    case OpKind::resolve:
-    case OpKind::open: break;
+    default: break;
   }
   return false;
 }
@@ -470,9 +466,16 @@ bool UringBackend::on_read(ReadOp& op, std::int32_t result, Completion& out) noe
 }
 
 bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  if (!op.watch_hangup) {
+    const bool answered = note_seen(op, cqe.res);
+    if (more && answered) send_cancel(op);
+    if (more) return false;
+    if (!answered && cqe.res >= 0) return continue_or_end(op);
+    return last(op, answered ? std::exchange(op.seen, {}).bits : cqe.res, out);
+  }
   if (cqe.res < 0) return last(op, cqe.res, out);
-  if (!op.watch_hangup) return last(op, events_of(static_cast<unsigned>(cqe.res)).bits, out);
-  if ((cqe.flags & IORING_CQE_F_MORE) == 0) continue_or_end(op);
+  if (!more) continue_or_end(op);
   const Events events = events_of(static_cast<unsigned>(cqe.res) & kHangupMask);
   if (events.bits == 0) return false;
   out = {.op = &op, .result = events.bits, .more = true};

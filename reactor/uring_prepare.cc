@@ -40,7 +40,22 @@ void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept {
   unsigned mask = 0;
   if (op.wanted.has(Events::readable)) mask |= POLLIN;
   if (op.wanted.has(Events::writable)) mask |= POLLOUT;
-  io_uring_prep_poll_add(sqe, op.fd, mask);
+  if (op.seen.has(Events::peer_closed)) {
+    io_uring_prep_poll_multishot(sqe, op.fd, mask);
+  } else {
+    io_uring_prep_poll_add(sqe, op.fd, mask);
+  }
+}
+
+bool note_seen(PollOp& op, std::int32_t result) noexcept {
+  if (result > 0) op.seen.bits |= events_of(static_cast<unsigned>(result)).bits;
+  const std::uint8_t awaited = op.wanted.bits | Events::hangup | Events::error;
+  return (op.seen.bits & awaited) != 0;
+}
+
+void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept {
+  io_uring_prep_cancel64(sqe, target, 0);
+  io_uring_sqe_set_data64(sqe, kIgnoredMark);
 }
 
 bool goes_by_thread(const Op& op) noexcept {

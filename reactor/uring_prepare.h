@@ -12,7 +12,14 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
 // descriptor goes with the first part only: the rest is submitted again without it. Returns how
 // many bytes there are to send.
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept;
+// A poll for POLLOUT is answered by POLLRDHUP too, whatever was asked for (Linux 6.18). Where the
+// peer's end is known, it is one that repeats, which tells what comes and not what is: it answers
+// when note_seen() says so, and is cancelled then.
 void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
+// Adds what a poll's result tells. True when that is what the operation waits for.
+bool note_seen(PollOp& op, std::int32_t result) noexcept;
+// Of the request with this user_data; its own result is nobody's.
+void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept;
 
 // Opening, what is not open, terminals and other devices, and writes to pipes. The ring's writes to
 // those raise SIGPIPE in whichever thread enters it. What blocks although it polls as ready, as a

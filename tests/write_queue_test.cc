@@ -1,7 +1,9 @@
 // net::WriteQueue against a string: whatever is pushed, gathered and sent, in whatever pieces.
 #include "weir/net/write_queue.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -297,6 +299,132 @@ TEST(WriteQueueDeathTest, SendingMoreThanIsThereAsserts) {
   WriteQueue queue(&kSmall);
   (void)queue.push_copy("abc");
   EXPECT_DEATH((void)queue.sent(4), "assertion failed: size <= bytes_");
+}
+
+// ---- Files ----
+
+SharedFile file_of(std::string_view content) {
+  char name[] = "/tmp/weir-queue-XXXXXX";
+  const int fd = mkostemp(name, O_CLOEXEC);
+  unlink(name);
+  EXPECT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  auto file = SharedFile::adopt(fd);
+  EXPECT_TRUE(file.has_value());
+  return file ? std::move(*file) : SharedFile();
+}
+
+// Bytes and files in any order, sent in any portions: what comes is one of them after the other.
+TEST(WriteQueue, FilesKeepTheirPlaceAmongBytes) {
+  const std::string content = bytes_at(7, 5000);
+  const SharedFile file = file_of(content);
+  for_seeds(60, [&](Random& random) {
+    const QueueLimits limits{.high_water = 3000, .low_water = 100, .bytes_max = 6000};
+    WriteQueue queue(&limits);
+    std::string unsent;
+    std::string kinds;  // of each byte: 'b', or 'f' and 'g' in turn for files
+    std::uint64_t pushed = 0;
+    bool other = false;
+    for (int i = 0; i < 600; ++i) {
+      const auto in_memory = static_cast<std::size_t>(std::ranges::count(kinds, 'b'));
+      const std::size_t size = random.below(random.once_in(3) ? 3000 : 20);
+      if (i < 300 && random.once_in(4)) {
+        const std::size_t offset = random.below(content.size() - size);
+        const Push result =
+            queue.push_file({.file = file.share(), .offset = offset, .size = size});
+        EXPECT_NE(result, Push::refused);
+        unsent += content.substr(offset, size);
+        if (size != 0) kinds.append(size, std::exchange(other, !other) ? 'f' : 'g');
+      } else if (i < 300 && random.once_in(2)) {
+        const Push result = queue.push_copy(bytes_at(pushed, size));
+        const bool refused = size != 0 && in_memory != 0 && in_memory + size > 6000;
+        EXPECT_EQ(result == Push::refused, refused);
+        if (!refused) {
+          unsent += bytes_at(pushed, size);
+          kinds.append(size, 'b');
+          pushed += size;
+        }
+      } else {
+        std::size_t part = 0;
+        if (const net::FileRange* next = queue.next_file()) {
+          part = std::min<std::size_t>(next->size, 1 + random.below(3000));
+          EXPECT_TRUE(unsent.starts_with(content.substr(next->offset, part)));
+          EXPECT_EQ(kinds.find_first_not_of(kinds.front()), next->size < kinds.size()
+                                                                ? next->size
+                                                                : std::string::npos);
+          EXPECT_NE(kinds.front(), 'b');
+        } else {
+          std::array<iovec, 8> room;
+          const std::size_t count = queue.gather(room, 1 + random.below(4000));
+          std::string gathered;
+          for (std::size_t k = 0; k < count; ++k) {
+            gathered.append(static_cast<const char*>(room[k].iov_base), room[k].iov_len);
+          }
+          EXPECT_EQ(gathered.empty(), unsent.empty());
+          EXPECT_TRUE(unsent.starts_with(gathered));
+          EXPECT_TRUE(kinds.starts_with(std::string(gathered.size(), 'b')));
+          part = random.below(gathered.size() + 1);
+        }
+        (void)queue.sent(part);
+        unsent.erase(0, part);
+        kinds.erase(0, part);
+      }
+      EXPECT_EQ(queue.bytes(), unsent.size());
+      EXPECT_EQ(queue.memory(), static_cast<std::size_t>(std::ranges::count(kinds, 'b')));
+      if (testing::Test::HasFailure()) return;
+    }
+  });
+}
+
+TEST(WriteQueue, AFileCountsForTheMarksAndNotForTheLimit) {
+  const SharedFile file = file_of("x");
+  WriteQueue queue(&kSmall);
+  EXPECT_EQ(queue.push_file({.file = file.share(), .size = 9}), Push::ok);
+  EXPECT_EQ(queue.push_file({.file = file.share(), .size = 1000}), Push::full);
+  EXPECT_EQ(queue.push_copy(std::string(20, 'x')), Push::full);
+  EXPECT_EQ(queue.push_copy("y"), Push::refused);
+  EXPECT_EQ(queue.push_file({.file = file.share(), .size = 1000}), Push::full);
+  EXPECT_EQ(queue.push_file({.file = file.share(), .size = 0}), Push::full);
+  EXPECT_EQ(queue.bytes(), 2029U);
+  EXPECT_EQ(queue.memory(), 20U);
+  EXPECT_FALSE(queue.sent(9));
+  EXPECT_FALSE(queue.sent(1000));
+  EXPECT_FALSE(queue.sent(20));
+  EXPECT_FALSE(queue.sent(995));
+  EXPECT_TRUE(queue.sent(1));
+}
+
+TEST(WriteQueue, TooManyFilesOrBytesThatCannotBeCountedAreRefused) {
+  const SharedFile file = file_of("x");
+  WriteQueue queue(&kSmall);
+  EXPECT_EQ(queue.push_file({.file = file.share(), .size = INT64_MAX}), Push::full);
+  net::FileRange refused{.file = file.share(), .size = 1};
+  EXPECT_EQ(queue.push_file(std::move(refused)), Push::refused);
+  EXPECT_TRUE(refused.file) << "moved from although it was not taken";  // NOLINT
+  queue.reset(&kSmall);
+  for (std::size_t i = 0; i < net::limits::kQueuedFilesMax; ++i) {
+    EXPECT_NE(queue.push_file({.file = file.share(), .size = 1}), Push::refused);
+  }
+  EXPECT_EQ(queue.push_file(std::move(refused)), Push::refused);
+  EXPECT_EQ(queue.bytes(), net::limits::kQueuedFilesMax);
+  (void)queue.sent(1);
+  EXPECT_EQ(queue.push_file(std::move(refused)), Push::full);
+}
+
+TEST(WriteQueue, AFileIsHeldUntilItsLastByteIsSentOrDropped) {
+  for (const bool dropped : {false, true}) {
+    WriteQueue queue(&kSmall);
+    SharedFile file = file_of("abc");
+    const int fd = file.fd();
+    EXPECT_EQ(queue.push_file({.file = std::move(file), .size = 3}), Push::ok);
+    EXPECT_FALSE(queue.sent(2));
+    EXPECT_GE(fcntl(fd, F_GETFD), 0);
+    if (dropped) {
+      queue.reset(&kSmall);
+    } else {
+      EXPECT_FALSE(queue.sent(1));
+    }
+    EXPECT_EQ(fcntl(fd, F_GETFD), -1);
+  }
 }
 
 // ---- Memory ----

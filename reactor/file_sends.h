@@ -1,0 +1,64 @@
+// SendFileOps of a kernel backend. Private to this package.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "weir/reactor/backend.h"
+
+namespace weir::inline v1 {
+
+class KernelBackend;
+class LocalCompletions;
+
+// sendfile(2) waits for what is not in memory, so a few bytes of the file are looked at before each
+// call, which sends what they find. Where they find nothing, or the kernel cannot tell, a piece is
+// read first, by a ReadOp of our own on the backend above. Its bytes are dropped: the kernel has
+// them now. A socket that takes nothing is polled.
+//
+//     in memory? -- yes ------------> sendfile --> result
+//      ^     no --> read it first --^  |
+//      +------ poll <-- nothing taken -+
+//
+// A read that fails says nothing: sendfile is asked all the same, and gives the reason. It may wait
+// for the file only then (no thread was free to read: see kBlockingJobsMax), or when what has just
+// been seen in memory, or lies between what was looked at, has been taken out of it.
+//
+// An operation ends when what it waits for has ended: nobody needs its file any more, for a job on
+// a thread has a duplicate (see FileOperations).
+//
+// Owner thread only. Goes when none of its operations is in flight.
+class FileSends {
+ public:
+  FileSends(KernelBackend& backend, LocalCompletions& local) noexcept;
+  FileSends(const FileSends&) = delete;
+  FileSends& operator=(const FileSends&) = delete;
+  ~FileSends();
+
+  void set_nowait(bool on) noexcept { nowait_ = on; }  // see BackendOptions
+  void submit(SendFileOp& op);
+  // Precondition: in flight.
+  void cancel(SendFileOp& op);
+
+ private:
+  struct Place;
+
+  static void on_read(Op& op, Completion& completion) noexcept;
+  static void on_writable(Op& op, Completion& completion) noexcept;
+  void look(SendFileOp& op);
+  void send(SendFileOp& op, std::size_t size);
+  void read(SendFileOp& op, std::size_t size);
+  void wait(SendFileOp& op);
+  Place& place_of(SendFileOp& op);
+  void finish(SendFileOp& op, std::int32_t result);
+
+  KernelBackend& backend_;
+  LocalCompletions& local_;
+  std::vector<std::unique_ptr<Place>> places_;  // of operations that have had to wait
+  std::vector<std::uint32_t> free_;
+  bool nowait_ = true;
+};
+
+}  // namespace weir::inline v1

@@ -1,0 +1,185 @@
+// The door for files that go out on a stream: SendFileOp.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "tests/door.h"
+#include "weir/reactor/shared_file.h"
+
+namespace weir::test {
+namespace {
+
+using SendFile = Noted<SendFileOp>;
+
+class SendFileDoorTest : public DoorTest {
+ protected:
+  void TearDown() override {
+    if (IsSkipped()) return;
+    for (SendFile& op : ops_) {
+      op.handle = nullptr;
+      door().cancel(op);
+    }
+    EXPECT_TRUE(run_until([&] {
+      return std::ranges::all_of(ops_, [](const SendFile& op) { return op.idle(); });
+    }));
+    DoorTest::TearDown();
+  }
+
+  SendFile& send_file(int fd, const SharedFile& file, std::int64_t offset, std::size_t size) {
+    SendFile& op = ops_.emplace_back();
+    return resend(op, fd, file, offset, size);
+  }
+  SendFile& resend(SendFile& op, int fd, const SharedFile& file, std::int64_t offset,
+                   std::size_t size) {
+    op.file = file.fd();
+    op.offset = offset;
+    op.size = size;
+    return submit(op, fd);
+  }
+  int result_of(const SendFile& op) {
+    EXPECT_TRUE(run_until([&] { return op.ended; }));
+    return op.last();
+  }
+  static SharedFile file_with(std::string_view content) {
+    char name[] = "/tmp/weir-file-XXXXXX";
+    const int fd = mkostemp(name, O_CLOEXEC);
+    unlink(name);
+    EXPECT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
+    return SharedFile::adopt(fd).value_or(SharedFile());
+  }
+  // Until the kernel takes no more, and the operation waits.
+  SendFile& fill(int fd, const SharedFile& file, std::size_t size) {
+    SendFile& op = send_file(fd, file, 0, size);
+    for (settle(); op.ended; settle()) {
+      EXPECT_GT(op.last(), 0);
+      if (op.last() <= 0) break;
+      sent_ += static_cast<std::size_t>(op.last());
+      resend(op, fd, file, 0, size);
+    }
+    return op;
+  }
+
+  std::size_t sent_ = 0;
+
+ private:
+  std::deque<SendFile> ops_;
+};
+
+TEST_P(SendFileDoorTest, PartByPartAndThenNothing) {
+  const std::string content = stream_part(0, 1'000'000);
+  const SharedFile file = file_with(content);
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    Receive& received = receive(ends.b);
+    SendFile& op = send_file(ends.a, file, 10, SIZE_MAX);
+    std::size_t sent = 0;
+    for (int result = result_of(op); result > 0; result = result_of(op)) {
+      EXPECT_LE(static_cast<std::size_t>(result), weir::limits::kSendFileBytesMax);
+      sent += static_cast<std::size_t>(result);
+      resend(op, ends.a, file, static_cast<std::int64_t>(10 + sent), SIZE_MAX);
+    }
+    EXPECT_EQ(op.last(), 0);
+    EXPECT_EQ(sent, content.size() - 10);
+    ASSERT_TRUE(run_until([&] { return received.total >= sent; }));
+    EXPECT_TRUE(received.bytes == content.substr(10));
+    EXPECT_EQ(result_of(send_file(ends.a, file, 2'000'000, 1)), 0);
+  }
+}
+
+TEST_P(SendFileDoorTest, NothingIsReportedFromInsideTheCalls) {
+  const SharedFile file = file_with("some bytes");
+  const Ends ends = connected();
+  SendFile& op = send_file(ends.a, file, 0, 10);
+  EXPECT_FALSE(op.ended);
+  door().cancel(op);
+  EXPECT_FALSE(op.ended);
+  const int result = result_of(op);
+  EXPECT_TRUE(result == 10 || result == -ECANCELED);
+  Receive& received = receive(ends.b);
+  settle();
+  EXPECT_EQ(received.bytes, result == 10 ? "some bytes" : "");
+}
+
+TEST_P(SendFileDoorTest, CancelledWhileItWaitsItHasSentNothing) {
+  const SharedFile file = file_with(std::string(200'000, 'x'));
+  for (const bool local : {false, true}) {
+    sent_ = 0;
+    const Ends ends = connected(local);
+    SendFile& op = fill(ends.a, file, 200'000);
+    door().cancel(op);
+    EXPECT_EQ(result_of(op), -ECANCELED);
+    door().cancel(op);
+    Receive& received = receive(ends.b);
+    ASSERT_TRUE(run_until([&] { return received.total >= sent_; }));
+    settle();
+    EXPECT_EQ(received.total, sent_);
+  }
+}
+
+TEST_P(SendFileDoorTest, ItGoesOnWhenThePeerReads) {
+  const SharedFile file = file_with(std::string(200'000, 'x'));
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    SendFile& op = fill(ends.a, file, 200'000);
+    receive(ends.b);
+    EXPECT_GT(result_of(op), 0);
+  }
+}
+
+TEST_P(SendFileDoorTest, SendingToAPeerThatIsGoneFailsWithoutASignal) {
+  static volatile sig_atomic_t signals = 0;
+  struct sigaction counting {};
+  struct sigaction before {};
+  counting.sa_handler = [](int) { signals = signals + 1; };
+  ASSERT_EQ(::sigaction(SIGPIPE, &counting, &before), 0);
+  const SharedFile file = file_with(std::string(200'000, 'x'));
+  for (const bool local : {false, true}) {
+    for (const bool waits : {false, true}) {
+      const Ends ends = connected(local);
+      SendFile& op = waits ? fill(ends.a, file, 200'000) : send_file(ends.a, file, 0, 1);
+      if (!waits) {
+        EXPECT_EQ(result_of(op), 1);
+      }
+      if (local) {
+        close(ends.b);
+      } else {
+        reset(ends.b);
+      }
+      int error = waits ? result_of(op) : 0;
+      for (int i = 0; i < 1000 && error >= 0; ++i) {
+        error = result_of(resend(op, ends.a, file, 0, 200'000));
+      }
+      EXPECT_TRUE(error == -EPIPE || error == -ECONNRESET) << error;
+      // The error is told once; what receives is not to take it for the peer's end.
+      Receive& received = receive(ends.a);
+      ASSERT_TRUE(run_until([&] { return received.ended; }));
+      if (!local && !simulated()) {
+        EXPECT_LT(received.last(), 0);
+      }
+    }
+  }
+  EXPECT_EQ(signals, 0);
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
+  ::sigaction(SIGPIPE, &before, nullptr);
+}
+
+TEST_P(SendFileDoorTest, WhatCannotBeSentIsAnError) {
+  const Ends ends = connected();
+  const int directory = ::open("/", O_RDONLY | O_CLOEXEC);
+  SendFile& op = send_file(ends.a, SharedFile(), 0, 1);
+  EXPECT_EQ(result_of(op), -EBADF);
+  op.file = directory;
+  submit(op, ends.a);
+  EXPECT_LT(result_of(op), 0);
+  ::close(directory);
+}
+
+WEIR_ON_ALL_BACKENDS(SendFileDoorTest);
+WEIR_ON_FILE_THREADS(SendFileDoorTest);
+
+}  // namespace
+}  // namespace weir::test
