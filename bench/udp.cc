@@ -6,6 +6,9 @@
 // on another. At the end of a sample every datagram must have been counted, by the receiver or by
 // the kernel as dropped.
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -190,7 +193,19 @@ void leave_out_refused(std::vector<Receiver>& receivers) {
   });
 }
 
-void print_machine(const Cores& cores, const std::string& io_uring, const std::string& segment) {
+// What a receiver that asks for so much gets; negative: it is refused.
+int granted_receive_buffer(int asked) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  int granted = -1;
+  socklen_t length = sizeof(granted);
+  if (asked != 0) setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &asked, sizeof(asked));
+  getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &granted, &length);
+  if (fd >= 0) close(fd);
+  return granted;
+}
+
+void print_machine(const Options& options, const Cores& cores, const std::string& io_uring,
+                   const std::string& segment) {
   std::printf("kernel    %s\n", kernel_name().c_str());
   if (cores.receiver < 0) {
     std::printf("CPUs      %d: nothing is pinned, receiver and sender share it\n", usable_cpus());
@@ -198,6 +213,10 @@ void print_machine(const Cores& cores, const std::string& io_uring, const std::s
     std::printf("CPUs      %d: receiver on %d, sender on %d\n", usable_cpus(), cores.receiver,
                 cores.sender);
   }
+  const std::string asked =
+      options.receive_buffer == 0 ? "the default" : std::to_string(options.receive_buffer);
+  std::printf("SO_RCVBUF %s asked for, %d given\n", asked.c_str(),
+              granted_receive_buffer(options.receive_buffer));
 #ifndef __OPTIMIZE__
   std::printf("warning   compiled without optimisation; use -c opt\n");
 #endif
@@ -212,7 +231,7 @@ int run(const Options& options) {
   if (usable_cpus() >= 2) cores = {usable_cpu(0), usable_cpu(1)};
   const std::string io_uring = io_uring_refusal();
   const std::string segment = segment_refusal();
-  print_machine(cores, io_uring, segment);
+  print_machine(options, cores, io_uring, segment);
   std::vector<Receiver> receivers = receivers_of(options, io_uring.empty());
   leave_out_refused(receivers);
   // Not before the cores were counted.

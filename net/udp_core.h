@@ -151,7 +151,7 @@ class UdpCore final : public Resident, private Task {
   void received(const Completion& completion) noexcept;
   void rest(int error) noexcept;
   void read() noexcept;
-  bool deliver(std::span<const DatagramIn> entries);
+  bool deliver(const Datagrams::Received& received);
   bool tell(std::span<const Datagram> datagrams);
   void count(const Datagram& datagram) noexcept {
     ++counters_.received;

@@ -39,24 +39,26 @@ void UdpCore::read() noexcept {
       report({.code = errno_code(received.error), .syscall = "recv"});
       continue;
     }
-    if (!deliver(received.entries) || closing_) return;
+    saw_coalesced_ = !received.segments.empty();
+    const bool as_it_is = !saw_coalesced_ && options_.receive_block_list == nullptr;
+    if (!(as_it_is ? tell(received.entries) : deliver(received)) || closing_) return;
     if (received.entries.size() < most) return;
   }
   reactor_.schedule_next_turn(reading_);
 }
 
-// False: the handle is gone.
-bool UdpCore::deliver(std::span<const DatagramIn> entries) {
+// Cut into datagrams, and without those of blocked peers. False: the handle is gone.
+bool UdpCore::deliver(const Datagrams::Received& received) {
   std::array<Datagram, limits::kUdpMessagesMax> datagrams;
   std::size_t count = 0;
-  saw_coalesced_ = false;
-  for (const DatagramIn& entry : entries) {
-    saw_coalesced_ = saw_coalesced_ || entry.segment != 0;
+  for (std::size_t i = 0; i < received.entries.size(); ++i) {
+    const Datagram& entry = received.entries[i];
     std::string_view left = entry.bytes;
-    const std::size_t segment = entry.segment == 0 ? left.size() : entry.segment;
+    const bool one = received.segments.empty() || received.segments[i] == 0;
+    const std::size_t segment = one ? left.size() : received.segments[i];
     if (options_.receive_block_list != nullptr &&
         options_.receive_block_list->check(Address(entry.from))) {
-      counters_.blocked += entry.segment == 0 ? 1 : (left.size() + segment - 1) / segment;
+      counters_.blocked += one ? 1 : (left.size() + segment - 1) / segment;
       continue;
     }
     do {

@@ -15,6 +15,7 @@
 #include "weir/net/resolver.h"
 #include "weir/net/socket_events.h"
 #include "weir/reactor/buffer.h"
+#include "weir/reactor/datagrams.h"
 #include "weir/reactor/error.h"
 #include "weir/reactor/reactor.h"
 
@@ -23,12 +24,9 @@ namespace weir::inline v1::net {
 class BlockList;
 class UdpCore;
 
-// One datagram that has come. The bytes are the socket's until the handler returns; Buffer::copy()
-// keeps them.
-struct Datagram {
-  std::string_view bytes;
-  IpEndpoint from;
-};
+// One datagram that has come: its bytes, and `from` whom. The bytes are the socket's until the
+// handler returns; Buffer::copy() keeps them.
+using weir::Datagram;
 
 // What became of a send().
 enum class Send : std::uint8_t {

@@ -20,15 +20,14 @@ struct OpenDatagram {
   bool ipv6_only = false;
 };
 
-// What one receive has brought: one datagram, or with UDP_GRO several of one sender, each of
-// `segment` bytes but for the last one, which may be shorter.
-struct DatagramIn {
-  std::string_view bytes;     // the backend's, until the next receive or poll()
-  std::uint32_t segment = 0;  // 0: one datagram
+// One datagram that has come.
+struct Datagram {
+  std::string_view bytes;
   IpEndpoint from;
 };
 
-// What is to be sent: one datagram, or with UDP_SEGMENT several to one peer, cut as above.
+// What is to be sent: one datagram, or with UDP_SEGMENT several to one peer, each of `segment`
+// bytes but for the last one, which may be shorter.
 struct DatagramOut {
   std::span<const iovec> pieces;
   std::uint32_t segment = 0;
@@ -78,10 +77,13 @@ class Datagrams {
   virtual int leave(int fd, const Membership& membership) noexcept = 0;
 
   // At most `most` entries, and at most kDatagramsPerReceive; fewer: the queue was empty.
-  // `coalesced` goes with the option. The entries are the backend's, until the next receive
-  // or poll().
+  // `coalesced` goes with the option. Entries, segments and bytes are the backend's, until the next
+  // receive or poll().
   struct Received {
-    std::span<const DatagramIn> entries;
+    std::span<const Datagram> entries;
+    // With UDP_GRO an entry may be several datagrams of one sender, of so many bytes each but for
+    // the last one; 0: it is one. Empty: each is one.
+    std::span<const std::uint32_t> segments;
     int error = 0;  // -EAGAIN, or what the peer has reported; then there are no entries
   };
   virtual Received receive(int fd, std::size_t most, bool coalesced) noexcept = 0;

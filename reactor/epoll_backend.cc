@@ -199,7 +199,7 @@ void EpollBackend::cancel(Op& op) noexcept {
 
 std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexcept {
   collect_answers();
-  std::size_t count = take_local(batch);
+  std::size_t count = local_.empty() ? 0 : take_local(batch);
   if (count != 0 && !skipped_kernel_) {
     skipped_kernel_ = true;
     counters_.completions += count;
@@ -210,7 +210,7 @@ std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexc
   returned_seen_ = pool_->returned();
   wait(count != 0 || !attempts_.empty() ? Instant::min() : until);
   count += run_attempts(batch.subspan(count));
-  count += local_.take(batch.subspan(count));
+  if (!local_.empty()) count += local_.take(batch.subspan(count));
   counters_.completions += count;
   return count;
 }

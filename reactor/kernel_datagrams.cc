@@ -90,7 +90,10 @@ int change_membership(int fd, const Membership& membership, bool join) noexcept 
 
 }  // namespace
 
-std::uint32_t KernelDatagrams::segment_of(msghdr& header) noexcept {
+std::uint32_t KernelDatagrams::segment_of(void* control, std::size_t length) noexcept {
+  msghdr header{};
+  header.msg_control = control;
+  header.msg_controllen = length;
   for (cmsghdr* one = CMSG_FIRSTHDR(&header); one != nullptr; one = CMSG_NXTHDR(&header, one)) {
     if (one->cmsg_level != SOL_UDP || one->cmsg_type != UDP_GRO) continue;
     int size = 0;
@@ -107,31 +110,41 @@ struct KernelDatagrams::Inbox {
   static constexpr std::size_t kStride = limits::kDatagramBytesMax + 1 + 21 * 64;
   static constexpr std::size_t kCount = limits::kDatagramsPerReceive;
 
+  struct alignas(cmsghdr) Control {
+    std::byte bytes[kControlBytes];
+  };
+
   Inbox() noexcept : memory(new (std::nothrow) char[kCount * kStride]) {
     if (memory == nullptr) return;
     for (std::size_t i = 0; i < kCount; ++i) {
       pieces[i] = {.iov_base = memory.get() + i * kStride, .iov_len = kStride};
-      headers[i].msg_hdr = {.msg_name = &names[i],
-                            .msg_namelen = sizeof names[i],
-                            .msg_iov = &pieces[i],
-                            .msg_iovlen = 1,
-                            .msg_control = nullptr,
-                            .msg_controllen = 0,
-                            .msg_flags = 0};
+      msghdr& header = headers[i].msg_hdr;
+      header.msg_name = &names[i];
+      header.msg_iov = &pieces[i];
+      header.msg_iovlen = 1;
     }
+    take_control(false);
+  }
+  void take_control(bool wanted) noexcept {
+    controlled = wanted;
+    for (std::size_t i = 0; i < kCount; ++i) {
+      headers[i].msg_hdr.msg_control = wanted ? &controls[i] : nullptr;
+      give_room(i);
+    }
+  }
+  // Before each receive: it shortens what it was given.
+  void give_room(std::size_t i) noexcept {
+    headers[i].msg_hdr.msg_namelen = sizeof names[i];
+    headers[i].msg_hdr.msg_controllen = controlled ? kControlBytes : 0;
   }
 
   std::unique_ptr<char[]> memory;
   std::array<mmsghdr, kCount> headers{};
   std::array<iovec, kCount> pieces{};
   std::array<sockaddr_in6, kCount> names{};
-  struct alignas(cmsghdr) Control {
-    std::byte bytes[kControlBytes];
-  };
+  std::array<Datagram, kCount> entries{};
+  std::array<std::uint32_t, kCount> segments{};
   std::array<Control, kCount> controls{};
-  std::array<DatagramIn, kCount> entries{};
-  // Headers in front that a receive may have changed.
-  std::size_t used = kCount;
   bool controlled = false;
 };
 
@@ -260,36 +273,31 @@ Datagrams::Received KernelDatagrams::receive(int fd, std::size_t most, bool coal
   if (inbox_ == nullptr) inbox_.reset(new (std::nothrow) Inbox());
   if (inbox_ == nullptr || inbox_->memory == nullptr) {
     inbox_.reset();
-    return {.entries = {}, .error = -ENOMEM};
+    return {.entries = {}, .segments = {}, .error = -ENOMEM};
   }
   Inbox& inbox = *inbox_;
   most = std::min(most, Inbox::kCount);
-  if (std::exchange(inbox.controlled, coalesced) != coalesced) inbox.used = Inbox::kCount;
-  for (std::size_t i = 0; i < inbox.used; ++i) {
-    msghdr& header = inbox.headers[i].msg_hdr;
-    header.msg_namelen = sizeof inbox.names[i];
-    header.msg_control = coalesced ? &inbox.controls[i] : nullptr;
-    header.msg_controllen = coalesced ? kControlBytes : 0;
-  }
+  if (inbox.controlled != coalesced) inbox.take_control(coalesced);
   int count = 0;
   do {
     ++counters_.system_calls;
     count = ::recvmmsg(fd, inbox.headers.data(), static_cast<unsigned>(most), MSG_DONTWAIT,
                        nullptr);
   } while (count < 0 && errno == EINTR);
-  if (count < 0) {
-    inbox.used = 1;
-    return {.entries = {}, .error = -errno};
-  }
-  const auto received = inbox.used = static_cast<std::size_t>(count);
+  if (count < 0) return {.entries = {}, .segments = {}, .error = -errno};
+  const auto received = static_cast<std::size_t>(count);
+  std::uint32_t any_segment = 0;
   for (std::size_t i = 0; i < received; ++i) {
     mmsghdr& message = inbox.headers[i];
+    const std::size_t control = message.msg_hdr.msg_controllen;
+    any_segment |= inbox.segments[i] = control == 0 ? 0 : segment_of(&inbox.controls[i], control);
     inbox.entries[i] = {
         .bytes = {static_cast<const char*>(inbox.pieces[i].iov_base), message.msg_len},
-        .segment = coalesced ? segment_of(message.msg_hdr) : 0,
         .from = posix::from_system(&inbox.names[i])};
+    inbox.give_room(i);
   }
-  return {.entries = {inbox.entries.data(), received}, .error = 0};
+  const std::span segments(inbox.segments.data(), any_segment == 0 ? 0 : received);
+  return {.entries = {inbox.entries.data(), received}, .segments = segments, .error = 0};
 }
 
 int KernelDatagrams::send(int fd, std::span<const DatagramOut> batch) noexcept {

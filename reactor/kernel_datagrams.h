@@ -35,7 +35,7 @@ class KernelDatagrams : public Datagrams {
  protected:
   BackendCounters& counters() noexcept { return counters_; }
   // The size of the datagrams that a receive has put together, from its control data; 0: it is one.
-  static std::uint32_t segment_of(msghdr& header) noexcept;
+  static std::uint32_t segment_of(void* control, std::size_t length) noexcept;
 
  private:
   struct Inbox;

@@ -285,17 +285,19 @@ Datagrams::Received SimDatagrams::receive(int fd, std::size_t most, bool) noexce
   Socket& mine = socket(fd);
   taken_.clear();
   entries_.clear();
-  if (mine.error != 0) return {.entries = {}, .error = -std::exchange(mine.error, 0)};
+  if (mine.error != 0) {
+    return {.entries = {}, .segments = {}, .error = -std::exchange(mine.error, 0)};
+  }
   most = std::min(most, limits::kDatagramsPerReceive);
   while (taken_.size() < most && !mine.datagrams.empty()) {
     taken_.push_back(std::move(mine.datagrams.front()));
     mine.datagrams.pop_front();
   }
-  if (taken_.empty()) return {.entries = {}, .error = -EAGAIN};
+  if (taken_.empty()) return {.entries = {}, .segments = {}, .error = -EAGAIN};
   for (const Datagram& one : taken_) {
-    entries_.push_back({.bytes = one.bytes, .segment = 0, .from = one.from.ip()});
+    entries_.push_back({.bytes = one.bytes, .from = one.from.ip()});
   }
-  return {.entries = entries_, .error = 0};
+  return {.entries = entries_, .segments = {}, .error = 0};
 }
 
 int SimDatagrams::send(int fd, std::span<const DatagramOut> batch) noexcept {

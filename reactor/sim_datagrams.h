@@ -31,7 +31,7 @@ class SimDatagrams final : public Datagrams {
   Network& network_;
   std::uint32_t machine_;
   std::vector<Datagram> taken_;  // by the last receive
-  std::vector<DatagramIn> entries_;
+  std::vector<weir::Datagram> entries_;
 };
 
 }  // namespace weir::inline v1::sim

@@ -44,6 +44,7 @@ IntrusiveList<TimerNode>& TimerWheel::slot_for(const TimerNode& node) noexcept {
 std::uint64_t TimerWheel::next_tick() const noexcept {
   std::uint64_t earliest = kNoTick;
   for (int level = 0; level < kLevels; ++level) {
+    if (occupied_[level] == 0) continue;
     const std::uint64_t position = current_ >> (kBits * level);
     const int index = static_cast<int>(position & (kSlots - 1));
     while (occupied_[level] != 0) {

@@ -294,7 +294,7 @@ std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexc
   if (!is_ours()) lose_ring();
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
-  std::size_t count = take_local(batch);
+  std::size_t count = local_.empty() ? 0 : take_local(batch);
   const bool must_enter = skipped_kernel_ || io_uring_sq_ready(&ring()) != 0;
   if (count != 0 && !must_enter) {
     skipped_kernel_ = true;

@@ -154,27 +154,27 @@ Datagrams::Received UringDatagrams::receive(int fd, std::size_t most, bool coale
   if (inbox.polled) return KernelDatagrams::receive(fd, most, coalesced);
   reclaim();
   const int error = std::exchange(inbox.error, 0);
-  if (error != 0) return {.entries = {}, .error = error};
+  if (error != 0) return {.entries = {}, .segments = {}, .error = error};
   const std::size_t count = std::min(most, inbox.ids.size() - inbox.next);
-  if (count == 0) return {.entries = {}, .error = -EAGAIN};
+  if (count == 0) return {.entries = {}, .segments = {}, .error = -EAGAIN};
+  std::uint32_t any_segment = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint16_t id = inbox.ids[inbox.next++];
     handed_out_.push_back(id);
     char* buffer = buffers_->at(id);
     io_uring_recvmsg_out out;
     std::memcpy(&out, buffer, sizeof out);
-    msghdr header{};
-    header.msg_control = buffer + kControlAt;
-    header.msg_controllen = out.controllen;
+    const std::size_t control = out.controllen;
+    any_segment |= segments_[i] = control == 0 ? 0 : segment_of(buffer + kControlAt, control);
     entries_[i] = {.bytes = {buffer + kPayloadAt, buffers_->sizes[id] - kPayloadAt},
-                   .segment = out.controllen == 0 ? 0 : segment_of(header),
                    .from = posix::from_system(buffer + sizeof out)};
   }
   if (inbox.next == inbox.ids.size()) {
     inbox.ids.clear();
     inbox.next = 0;
   }
-  return {.entries = {entries_.data(), count}, .error = 0};
+  const std::span segments(segments_.data(), any_segment == 0 ? 0 : count);
+  return {.entries = {entries_.data(), count}, .segments = segments, .error = 0};
 }
 
 }  // namespace weir::inline v1

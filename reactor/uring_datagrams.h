@@ -60,7 +60,8 @@ class UringDatagrams final : public KernelDatagrams {
   unsigned free_ = 0;
   FdTable<Inbox> inboxes_;
   std::vector<std::uint16_t> handed_out_;
-  std::array<DatagramIn, kCount> entries_{};
+  std::array<Datagram, kCount> entries_{};
+  std::array<std::uint32_t, kCount> segments_{};
 };
 
 }  // namespace weir::inline v1

@@ -306,6 +306,14 @@ class TerminalDoorTest : public FileDoorTest {
     change(settings);
     ASSERT_EQ(tcsetattr(terminal_, TCSANOW, &settings), 0);
   }
+  // It then polls as readable with one byte, and a read(2) waits for five.
+  void read_five_at_a_time() {
+    change([](termios& settings) {
+      settings.c_lflag &= ~static_cast<tcflag_t>(ICANON);
+      settings.c_cc[VMIN] = 5;
+      settings.c_cc[VTIME] = 200;
+    });
+  }
   int user_ = -1;      // who types and looks
   int terminal_ = -1;  // the program's end
 };
@@ -334,13 +342,8 @@ TEST_P(TerminalDoorTest, AReadThatNobodyAnswersIsCancelledAtOnce) {
   EXPECT_EQ(next.bytes, "later\n");
 }
 
-// The terminal polls as readable with one byte, and a read(2) then waits for five.
 TEST_P(TerminalDoorTest, WhatAThreadReadsForACancelledReadIsTheNextOnes) {
-  change([](termios& settings) {
-    settings.c_lflag &= ~static_cast<tcflag_t>(ICANON);
-    settings.c_cc[VMIN] = 5;
-    settings.c_cc[VTIME] = 200;
-  });
+  read_five_at_a_time();
   feed(user_, "a");
   Read& op = read(terminal_);
   settle();
@@ -350,6 +353,23 @@ TEST_P(TerminalDoorTest, WhatAThreadReadsForACancelledReadIsTheNextOnes) {
   EXPECT_TRUE(result > 0 || result == -ECANCELED);
   Read& next = read(terminal_);
   settle();
+  feed(user_, result < 0 ? "bcde" : "bcdefg");
+  EXPECT_GT(result_of(next), 0);
+  EXPECT_EQ((op.bytes + next.bytes).substr(0, 5), "abcde");
+}
+
+// The next one goes on with the fd, behind what the thread still reads.
+TEST_P(TerminalDoorTest, AReleaseDoesNotTakeWhatTheNextReadWaitsFor) {
+  read_five_at_a_time();
+  feed(user_, "a");
+  Read& op = read(terminal_);
+  settle();
+  door().cancel(op);
+  const int result = result_of(op);
+  EXPECT_TRUE(result > 0 || result == -ECANCELED);
+  Read& next = read(terminal_);
+  settle();
+  door().release(terminal_);
   feed(user_, result < 0 ? "bcde" : "bcdefg");
   EXPECT_GT(result_of(next), 0);
   EXPECT_EQ((op.bytes + next.bytes).substr(0, 5), "abcde");

@@ -433,6 +433,20 @@ TEST_P(UdpGateTest, OneAtATimeIsEnough) {
   }
 }
 
+// The callbacks of what was sent are no reason to go on in the same turn.
+TEST_P(UdpGateTest, ATurnHasItsShareOfCalls) {
+  gate_->entries_max = 1;
+  gate_->once_each = true;
+  queue(40, false);
+  for (int turn = 0; turn < 100 && from().numbers.size() < 40; ++turn) {
+    const int before = gate_->sends;
+    turns(1);
+    EXPECT_LE(gate_->sends - before, net::limits::kUdpCallsPerTurnMax);
+  }
+  expect_numbers(40);
+  EXPECT_EQ(gate_->sends, 40);
+}
+
 TEST_P(UdpGateTest, ARefusalIsForTheFirstOneAlone) {
   gate_->refuse_next = -EPERM;
   queue(10, false);

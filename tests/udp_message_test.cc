@@ -468,6 +468,20 @@ TEST_P(UdpConnectTest, WhatIsQueuedGoesToWhomItWasMeantFor) {
   EXPECT_EQ(first.texts(), "to the first ");
 }
 
+TEST_P(UdpConnectTest, ADisconnectTakesBackTheCallbackToo) {
+  Party& first = bound();
+  Party& second = bound();
+  Party& one = party();
+  Numbers called;
+  ASSERT_EQ(refusal(one->connect(first.at(), [&](UdpSocket&) { called.push_back(1); })), "");
+  ASSERT_EQ(refusal(one->disconnect()), "");
+  ASSERT_EQ(refusal(one->connect(second.at(), [&](UdpSocket&) { called.push_back(2); })), "");
+  ASSERT_TRUE(run_until([&] { return one.has("connect"); }));
+  run_for(1ms);
+  EXPECT_EQ(called, Numbers{2});
+  EXPECT_EQ(one.count("connect"), 1);
+}
+
 TEST_P(UdpConnectTest, ToANameOrNobody) {
   NODE_TEST("dgram-connect dgram-custom-lookup");
   Names names;

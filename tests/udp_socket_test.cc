@@ -253,6 +253,20 @@ TEST_P(UdpKernelTest, ABoundDescriptorIsTakenOver) {
   own.fd = -1;  // the socket's, which closes it
 }
 
+// What they add to each datagram comes before what says how to cut those that came as one.
+TEST_P(UdpKernelTest, OptionsOfATakenDescriptorDoNotJoinDatagrams) {
+  OwnFd own(AF_INET, SOCK_DGRAM);
+  own.bind_loopback();
+  const int on = 1;
+  ASSERT_EQ(::setsockopt(own.fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on), 0);
+  ASSERT_EQ(::setsockopt(own.fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on), 0);
+  Party& one = party();
+  ASSERT_TRUE(one->bind_fd(own.fd).has_value());
+  own.fd = -1;  // the socket's, which closes it
+  Party& other = bound();
+  ASSERT_NO_FATAL_FAILURE(transfer(other, one, std::vector<std::string>(60, "equal size")));
+}
+
 TEST_P(UdpKernelTest, OtherDescriptorsAreRefusedAndStayTheCallers) {
   NODE_TEST("dgram-bind-fd-error");
   const OwnFd tcp(AF_INET, SOCK_STREAM);
@@ -551,6 +565,25 @@ TEST_P(UdpSocketTest, ABlockedPeerCannotBeConnectedTo) {
   EXPECT_FALSE(one->connected());
 }
 
+TEST_P(UdpSocketTest, FailedLookupsLeaveNoReferenceBehind) {
+  const UdpAt somebody{.port = 9, .host = "somebody.test"};
+  for (const bool bind_fails_first : {true, false}) {
+    Names names;
+    names.keeps = true;
+    Party& one = party({.resolver = &names});
+    ASSERT_EQ(refusal(one->bind({.host = "here.test"})), "");
+    ASSERT_EQ(refusal(one->send("x", somebody, one.noted())), "");
+    ASSERT_TRUE(run_until([&] { return names.kept.size() == 2; }));
+    names.kept[bind_fails_first ? 0 : 1].failed(ResolveError::not_found);
+    run_for(1ms);
+    names.kept[bind_fails_first ? 1 : 0].failed(ResolveError::not_found);
+    EXPECT_TRUE(run_returns(kPatience)) << bind_fails_first;
+    EXPECT_EQ(one.error(), "getaddrinfo ENOTFOUND");
+    EXPECT_EQ(one.outcomes, std::vector<std::string>{"ENOTFOUND"});
+    EXPECT_FALSE(one->bound());
+  }
+}
+
 // ---- Ends ----
 
 TEST_P(UdpSocketTest, SocketsMayGoRightBeforeTheReactor) {
@@ -570,6 +603,20 @@ TEST_P(UdpSocketTest, SocketsMayGoRightBeforeTheReactor) {
   EXPECT_EQ(reactor().counters().queue_bytes, 0U);
   run_for(0ms);
   names.kept.clear();
+}
+
+// Its handlers, and what they hold, stay until the reactor goes.
+TEST_P(UdpSocketTest, ASocketThatAnotherOnesHandlerHoldsGoesWithTheReactor) {
+  at_once_ = true;
+  Party& before = bound();
+  auto held = std::make_unique<UdpSocket>(reactor());
+  ASSERT_TRUE(held->bind({.host = "127.0.0.1"}).has_value());
+  auto* also = new UdpSocket(reactor());
+  Party& after = bound();
+  ASSERT_TRUE(also->bind({.host = "127.0.0.1"}).has_value());
+  before->on_message([held = std::move(held)](UdpSocket&, const Datagram&) {});
+  after->on_message([held = std::unique_ptr<UdpSocket>(also)](UdpSocket&, const Datagram&) {});
+  parties_.clear();
 }
 
 TEST_P(UdpSocketTest, ALookupMayOutliveItsSocket) {
