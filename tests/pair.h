@@ -28,9 +28,28 @@ inline std::string pattern(std::size_t size, unsigned seed) {
   return bytes;
 }
 
-// The events of one connection in order; a run of 'data' counts as one.
-struct Record {
+// What was told, in order; a run of what repeats (data, messages) counts as one.
+struct EventLog {
   std::vector<std::string> events;
+
+  void note(std::string_view event, bool repeats = false) {
+    if (repeats && !events.empty() && events.back() == event) return;
+    events.emplace_back(event);
+  }
+  long count(std::string_view event) const {
+    return std::count(events.begin(), events.end(), event);
+  }
+  bool has(std::string_view event) const { return count(event) != 0; }
+  // "ready data end close"
+  std::string order() const {
+    std::string all;
+    for (const std::string& event : events) all += (all.empty() ? "" : " ") + event;
+    return all;
+  }
+};
+
+// The events of one connection.
+struct Record : EventLog {
   std::string bytes;
   std::vector<Error> errors;
   int closes = 0;
@@ -39,17 +58,7 @@ struct Record {
 
   void note(std::string_view event) {
     after_close = after_close || closes != 0;
-    if (event == "data" && !events.empty() && events.back() == "data") return;
-    events.emplace_back(event);
-  }
-  long count(std::string_view event) const {
-    return std::count(events.begin(), events.end(), event);
-  }
-  bool has(std::string_view event) const { return count(event) != 0; }
-  std::string order() const {
-    std::string all;
-    for (const std::string& event : events) all += (all.empty() ? "" : " ") + event;
-    return all;
+    EventLog::note(event, event == "data");
   }
   std::string error() const { return errors.empty() ? "" : std::string(name_of(errors[0].code)); }
 };

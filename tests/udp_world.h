@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <memory>
@@ -44,7 +43,7 @@ inline std::string error_text(const std::error_code& code) {
 }
 
 // A socket, and what it has told.
-class Party {
+class Party : public EventLog {
  public:
   explicit Party(Reactor& reactor, UdpOptions options = {})
       : socket(std::make_unique<UdpSocket>(reactor, std::move(options))) {
@@ -57,7 +56,7 @@ class Party {
     });
     socket->on_close([this](UdpSocket&) { note("close"); });
     socket->on_message([this](UdpSocket&, const Datagram& one) {
-      note("message");
+      note("message", true);
       got.emplace_back(one.bytes);
       from.push_back(one.from);
     });
@@ -67,20 +66,6 @@ class Party {
 
   UdpSocket* operator->() const { return socket.get(); }
 
-  void note(std::string_view event) {
-    if (event == "message" && !events.empty() && events.back() == "message") return;
-    events.emplace_back(event);
-  }
-  long count(std::string_view event) const {
-    return std::count(events.begin(), events.end(), event);
-  }
-  bool has(std::string_view event) const { return count(event) != 0; }
-  // "listening message close"; a run of messages counts as one.
-  std::string order() const {
-    std::string all;
-    for (const std::string& event : events) all += (all.empty() ? "" : " ") + event;
-    return all;
-  }
   // "send EMSGSIZE", of the first 'error'.
   std::string error() const {
     if (errors.empty()) return "";
@@ -117,7 +102,6 @@ class Party {
   }
 
   std::unique_ptr<UdpSocket> socket;
-  std::vector<std::string> events;
   std::vector<std::string> got;
   std::vector<IpEndpoint> from;
   std::vector<Error> errors;
