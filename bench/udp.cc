@@ -96,7 +96,7 @@ std::vector<Receiver> receivers_of(const Options& options, bool io_uring) {
                     .coalesces = loop == "gro"};
   };
   const auto weir = [&](const std::string& backend, bool coalesce) {
-    return Receiver{.name = "weir " + backend + (coalesce ? "" : " -"),
+    return Receiver{.name = "weir " + backend + (coalesce ? " gro" : ""),
                     .short_name = {},
                     .kind = backend,
                     .command = {options.weir, "--receive-buffer", buffer, "--backend", backend,
@@ -246,7 +246,7 @@ int run(const Options& options) {
       "\nCPU ns: the receiver's, user and system, for a datagram; /CPU s: datagrams that\n"
       "it receives in a second of that; /call, /sleep: datagrams that a receive brings,\n"
       "and between two sleeps; x: /CPU s against another's, median of the rounds'\n"
-      "ratios, more is better; weir ... -: without UDP_GRO\n");
+      "ratios, more is better; weir ... gro: with UDP_GRO\n");
   return 0;
 }
 

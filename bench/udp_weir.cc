@@ -18,7 +18,7 @@ const std::map<std::string, BackendKind> kBackends = {{"io_uring", BackendKind::
 
 struct Options {
   BackendKind backend = BackendKind::epoll;
-  bool coalesce = true;
+  bool coalesce = false;
   UdpReceiverOptions receiver;
 };
 

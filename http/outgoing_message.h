@@ -79,7 +79,8 @@ class OutgoingMessage {
   // Written, of this connection, and not yet with the kernel; bytes.
   std::size_t writable_length() const noexcept;
 
-  // Once for each period from the first `full` or `refused` until the queue has drained.
+  // Once for each period from the first `full` or `refused` until the queue has drained; none
+  // behind end().
   ListenerId on_drain(Function<void(Self&)> call, Times times = Times::always);
   // end() was called, and the kernel has taken everything.
   ListenerId on_finish(Function<void(Self&)> call, Times times = Times::always);

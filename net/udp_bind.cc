@@ -96,7 +96,7 @@ void UdpCore::use(int fd) {
   if (options_.receive_buffer > 0) set(DatagramOption::receive_buffer, options_.receive_buffer);
   if (options_.send_buffer > 0) set(DatagramOption::send_buffer, options_.send_buffer);
   coalesced_ = options_.coalesce && set(DatagramOption::coalesce, 1);
-  const bool segments = options_.coalesce && set(DatagramOption::segment, 0);
+  const bool segments = options_.segment && set(DatagramOption::segment, 0);
   segment_max_ = segments ? std::uint32_t{weir::limits::kSegmentedBytesMax} : 0;
   listening_due_ = true;
   hold_reactor();

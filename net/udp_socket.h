@@ -45,9 +45,11 @@ struct UdpOptions {
   // but for a single one in an empty queue.
   std::size_t queue_bytes_max = limits::kUdpQueueBytesMaxDefault;
   std::size_t queue_datagrams_max = limits::kUdpQueueDatagramsMaxDefault;
-  // Where the kernel can: datagrams of one sender come in fewer receives (UDP_GRO), and those of
-  // one size to one peer leave in one send (UDP_SEGMENT). Not seen by handlers.
-  bool coalesce = true;
+  // Where the kernel can, and not seen by handlers: datagrams of one size to one peer leave in one
+  // send (UDP_SEGMENT); those that a sender has cut so come in one receive (UDP_GRO). The latter
+  // pays for such senders only, many times over: all others cost a tenth more with it.
+  bool segment = true;
+  bool coalesce = false;
   Resolver* resolver = nullptr;  // in the place of getaddrinfo(3)
   const BlockList* receive_block_list = nullptr;  // who is ignored; outlives the socket
   const BlockList* send_block_list = nullptr;     // ERR_IP_BLOCKED for these; outlives the socket

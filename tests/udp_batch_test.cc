@@ -33,7 +33,7 @@ class UdpBatchTest : public UdpTest {
     const Texts all = of_sizes(sizes);
     for (const bool coalesce : {true, false}) {
       SCOPED_TRACE(coalesce ? "coalesced" : "one by one");
-      Party& from = bound("127.0.0.1", {.coalesce = coalesce});
+      Party& from = bound("127.0.0.1", {.segment = coalesce});
       Party& to = bound("127.0.0.1", {.coalesce = coalesce});
       Texts spans;
       std::size_t largest = 0;
@@ -176,7 +176,8 @@ TEST_P(UdpBatchTest, AnyMixture) {
     std::deque<Party> to;
     std::map<const Party*, Texts> expected;
     for (int i = 0; i < 3; ++i) {
-      to.emplace_back(reactor(), UdpOptions{.coalesce = random.chance(0.7)});
+      to.emplace_back(reactor(), UdpOptions{.segment = random.chance(0.7),
+                                            .coalesce = random.chance(0.7)});
       ASSERT_TRUE(to.back()->bind({.host = "127.0.0.1"}).has_value());
     }
     for (unsigned i = 0; i < 60;) {
@@ -199,9 +200,9 @@ TEST_P(UdpBatchTest, AnyMixture) {
 
 // The kernel counts datagrams that it has put together as one.
 TEST_P(UdpBatchTest, AFullReceiveBufferDropsAndCounts) {
-  Party& from = bound("127.0.0.1", {.coalesce = false});
-  Party& other = bound("127.0.0.1", {.coalesce = false});
-  Party& to = bound("127.0.0.1", {.receive_buffer = 4096, .coalesce = false});
+  Party& from = bound("127.0.0.1", {.segment = false});
+  Party& other = bound("127.0.0.1", {.segment = false});
+  Party& to = bound("127.0.0.1", {.receive_buffer = 4096});
   const std::string bytes(1000, 'x');
   int sent = 0;
   while (to->counters().dropped_receives == 0 && sent < 20'000) {

@@ -260,7 +260,7 @@ TEST_P(UdpKernelTest, OptionsOfATakenDescriptorDoNotJoinDatagrams) {
   const int on = 1;
   ASSERT_EQ(::setsockopt(own.fd, SOL_SOCKET, SO_TIMESTAMP, &on, sizeof on), 0);
   ASSERT_EQ(::setsockopt(own.fd, SOL_SOCKET, SO_RXQ_OVFL, &on, sizeof on), 0);
-  Party& one = party();
+  Party& one = party({.coalesce = true});
   ASSERT_TRUE(one->bind_fd(own.fd).has_value());
   own.fd = -1;  // the socket's, which closes it
   Party& other = bound();
