@@ -202,14 +202,12 @@ void AgentCore::assign(Call& call) {
   }
 }
 
-// Not on one that was used before.
-void AgentCore::retry(Call& call) {
+// In the place of the lost one: not on one that was used, and before those that wait.
+void AgentCore::retry(Call& call, ClientConnection& lost) {
   ++stats.retried;
-  if (call.own_connection || may_open(*call.origin)) {
-    open_connection(call);
-  } else {
-    wait(call, true);
-  }
+  drop(lost);
+  open_connection(call);
+  if (!crowded_.empty()) serve_waiting();  // when it could not be opened
 }
 
 void AgentCore::open_connection(Call& call) {
@@ -240,11 +238,11 @@ void AgentCore::start(Call& call, ClientConnection& connection) {
   call.take(connection);
 }
 
-void AgentCore::wait(Call& call, bool first) noexcept {
+void AgentCore::wait(Call& call) noexcept {
   Origin& origin = *call.origin;
   call.unlink();
   call.is_waiting = true;
-  origin.waiting.insert_before(call, [first](Call&) { return first; });
+  origin.waiting.push_back(call);
   if (!origin.linked()) crowded_.push_back(origin);
   ++stats.waiting;
 }

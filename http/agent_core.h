@@ -48,8 +48,8 @@ struct AgentCore {
   void destroy() noexcept;
 
   // For calls and connections. ------------------------------------------------------------------
-  // It was lost on a connection that had been used: once more.
-  void retry(Call& call);
+  // It was lost on a connection that had been used, and that ends now: once more.
+  void retry(Call& call, ClientConnection& lost);
   // Its call is over: it goes to the next one, or to the pool, or ends.
   void release(ClientConnection& connection);
   // It ends now, or has ended, or is somebody else's.
@@ -75,7 +75,7 @@ struct AgentCore {
   void assign(Call& call);
   void open_connection(Call& call);
   void start(Call& call, ClientConnection& connection);
-  void wait(Call& call, bool first = false) noexcept;
+  void wait(Call& call) noexcept;
   void serve_waiting();
   void make_room() noexcept;
   std::optional<Duration> idle_time_of(const ClientConnection& connection) const noexcept;

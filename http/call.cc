@@ -198,12 +198,12 @@ void Call::let_connection_go() {
 // Once more, on a new connection, if that can do no harm.
 bool Call::retry() {
   if (!replayable || !connection->is_silent() || failure) return false;
-  agent->end(*std::exchange(connection, nullptr));
+  ClientConnection& lost = *std::exchange(connection, nullptr);
   replayable = false;
   retried = true;
   Waiting rest = std::exchange(waiting, std::exchange(replay, {}));
   rest.drain([this](Buffer piece) { waiting.add(std::move(piece)); });
-  agent->retry(*this);
+  agent->retry(*this, lost);
   return true;
 }
 
