@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 
@@ -45,19 +46,6 @@ Flags parse(int argc, char** argv, const char* about, Flags flags,
     std::exit(2);
   }
   return flags;
-}
-
-std::string in_quotes(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '\0') {
-      result += "\\u0000";
-      continue;
-    }
-    if (c == '"' || c == '\\') result += '\\';
-    result += c;
-  }
-  return result + '"';
 }
 
 // The number that Node gives; lookups have no errno value, so it has made some up.
@@ -116,6 +104,21 @@ void complain(net::Socket&, const Error& error) {
 
 std::string ip_and_port(const Address& address) {
   return address.ip().ip() + ":" + std::to_string(address.port());
+}
+
+std::string in_quotes(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c >= '\0' && c < ' ') {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", c);
+      result += escape;
+      continue;
+    }
+    if (c == '"' || c == '\\') result += '\\';
+    result += c;
+  }
+  return result + '"';
 }
 
 std::string json_of(const Address& address) {

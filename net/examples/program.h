@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <iostream>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "weir/net/server.h"
@@ -65,6 +66,9 @@ void complain(net::Socket&, const Error& error);
 
 // "127.0.0.1:8107", "::1:8107": without brackets, as the tutorials print it.
 std::string ip_and_port(const Address& address);
+
+// A JSON string; control characters as \u0009.
+std::string in_quotes(std::string_view text);
 
 // What Node prints with JSON.stringify: {"address":"::","family":"IPv6","port":8107}, a path in
 // quotes, or null; and {"errno":-104,"code":"ECONNRESET","syscall":"read"}, for example.

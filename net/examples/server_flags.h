@@ -1,4 +1,4 @@
-// The flags that all servers here have.
+// The flags that all servers here have, and those that clients share with them.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -18,17 +18,21 @@ struct ServerFlags {
   int threads = 1;
 };
 
-inline void describe_server(CLI::App& app, ServerFlags& flags) {
+inline void describe_backend(CLI::App& app, BackendKind& backend) {
   static const std::map<std::string, BackendKind> kBackends = {
       {"auto", BackendKind::automatic},
       {"io_uring", BackendKind::io_uring},
       {"epoll", BackendKind::epoll}};
+  app.add_option("--backend", backend, "auto, io_uring or epoll")
+      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+}
+
+inline void describe_server(CLI::App& app, ServerFlags& flags) {
   app.add_option("--host", flags.host, "numeric address to bind; default: every address");
   app.add_option("--port", flags.port,
                  "0: the kernel chooses; default: " + std::to_string(flags.port))
       ->check(CLI::Range(0, 65535));
-  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+  describe_backend(app, flags.backend);
   app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
       ->check(CLI::Range(1, 256));
 }
