@@ -7,7 +7,6 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <expected>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "bench/demo_report.h"
+#include "bench/flags.h"
 #include "bench/load.h"
 #include "bench/machine.h"
 #include "bench/server_process.h"
@@ -42,37 +42,14 @@ struct Server {
   std::optional<std::size_t> floor;
 };
 
-// Where server and load run; negative: anywhere.
-struct Cores {
-  int server = -1;
-  int load = -1;
-};
-
 std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   CLI::App app{"weir's echo server against bare epoll and io_uring servers"};
-  app.add_option("--echo-server", options.echo_server, "weir's echo server")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--floor-epoll", options.floor_epoll, "the bare epoll server")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--floor-uring", options.floor_uring, "the bare io_uring server")
-      ->required()
-      ->check(CLI::ExistingFile);
+  add_program(app, "echo-server", options.echo_server, "weir's echo server");
+  add_program(app, "floor-epoll", options.floor_epoll, "the bare epoll server");
+  add_program(app, "floor-uring", options.floor_uring, "the bare io_uring server");
   app.add_option("--json", options.json, "file for all samples");
-  app.add_option("--rounds", options.rounds, "rounds of the main workload; others have half")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app.add_flag("--quick", options.quick, "a few seconds: to see that it works, not to compare");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "demo: %s\n", error.what());
-    return 2;
-  }
-  return std::nullopt;
+  add_pace(app, options.rounds, "rounds of the main workload; others have half", options.quick);
+  return parse(app, "demo", argc, argv);
 }
 
 // Neighbours in the list are neighbours in time: each server stands next to its floor.
@@ -192,8 +169,7 @@ void leave_out_refused_floor(std::vector<Server>& servers, std::vector<std::stri
 }
 
 int run(const Options& options) {
-  Cores cores;
-  if (usable_cpus() >= 2) cores = {usable_cpu(0), usable_cpu(1)};
+  const Cores cores = two_cores();
   const std::string refusal = io_uring_refusal();
   std::vector<Server> servers = servers_of(options, refusal.empty());
   std::vector<std::string> lines = machine_lines(cores, refusal);

@@ -8,7 +8,6 @@
 
 #include <sys/resource.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "bench/demo_report.h"
+#include "bench/flags.h"
 #include "bench/load_clock.h"
 #include "bench/machine.h"
 #include "bench/server_process.h"
@@ -54,25 +54,10 @@ struct Row {
 
 std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   CLI::App app{"weir's HTTP client against wrk"};
-  app.add_option("--demo-server", options.demo_server, "weir's HTTP server")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--load", options.load, "load from weir's client")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--rounds", options.rounds, "samples of each client")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  app.add_flag("--quick", options.quick, "a few seconds: to see that it works, not to compare");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "http_client: %s\n", error.what());
-    return 2;
-  }
-  return std::nullopt;
+  add_program(app, "demo-server", options.demo_server, "weir's HTTP server");
+  add_program(app, "load", options.load, "load from weir's client");
+  add_pace(app, options.rounds, "samples of each client", options.quick);
+  return parse(app, "http_client", argc, argv);
 }
 
 // User and system time of the children that have ended.
@@ -208,18 +193,17 @@ int run(const Options& options) {
     std::printf("io_uring  refused by this machine: %s\n", refusal.c_str());
   }
   clients.push_back({"weir epoll", "epoll"});
-  const bool pins = usable_cpus() >= 2;
-  const int server_cpu = pins ? usable_cpu(0) : -1;
+  const Cores cores = two_cores();
   std::printf("kernel    %s\n", kernel_name().c_str());
-  if (pins) {
-    std::printf("CPUs      %d: server on %d, client on %d\n\n", usable_cpus(), server_cpu,
-                usable_cpu(1));
-    pin_to_cpu(usable_cpu(1));
+  if (cores.load >= 0) {
+    std::printf("CPUs      %d: server on %d, client on %d\n\n", usable_cpus(), cores.server,
+                cores.load);
+    pin_to_cpu(cores.load);
   } else {
     std::printf("CPUs      1: nothing is pinned, server and client share it\n\n");
   }
   for (const int connections : {100, 10, 1}) {
-    if (!run_workload(clients, options, server_cpu, connections)) return 1;
+    if (!run_workload(clients, options, cores.server, connections)) return 1;
   }
   std::printf("CPU s: of the client, user and system; medians of the rounds, of their ratios too\n");
   return 0;

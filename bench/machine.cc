@@ -40,6 +40,11 @@ int usable_cpu(int index) {
   return -1;
 }
 
+Cores two_cores() {
+  if (usable_cpus() < 2) return {};
+  return {usable_cpu(0), usable_cpu(1)};
+}
+
 void pin_to_cpu(int cpu) {
   cpu_set_t set;
   CPU_ZERO(&set);

@@ -11,6 +11,14 @@ int usable_cpus();
 // The `index`-th of them, or -1.
 int usable_cpu(int index);
 
+// Where what is measured runs, and what drives it: two cores, or anywhere (negative) when there is
+// one only.
+struct Cores {
+  int server = -1;
+  int load = -1;
+};
+Cores two_cores();
+
 // Keeps the calling thread, and those it starts, on one core.
 void pin_to_cpu(int cpu);
 

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <expected>
@@ -17,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/flags.h"
 #include "bench/machine.h"
 #include "bench/server_process.h"
 #include "bench/udp_report.h"
@@ -53,36 +53,15 @@ struct Workload {
   std::vector<std::string> references;
 };
 
-// Where receiver and sender run; negative: anywhere.
-struct Cores {
-  int receiver = -1;
-  int sender = -1;
-};
-
 std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   CLI::App app{"weir as a UDP receiver against bare ones"};
-  app.add_option("--udp-floor", options.floor, "the bare receivers")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--udp-weir", options.weir, "weir's receiver")
-      ->required()
-      ->check(CLI::ExistingFile);
-  app.add_option("--rounds", options.rounds, "samples of each receiver under each load")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+  add_program(app, "udp-floor", options.floor, "the bare receivers");
+  add_program(app, "udp-weir", options.weir, "weir's receiver");
+  add_pace(app, options.rounds, "samples of each receiver under each load", options.quick);
   app.add_option("--receive-buffer", options.receive_buffer, "bytes to ask for by SO_RCVBUF")
       ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
-  app.add_flag("--quick", options.quick, "a few seconds: to see that it works, not to compare");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& help) {
-    return app.exit(help);
-  } catch (const CLI::ParseError& error) {
-    std::fprintf(stderr, "udp: %s\n", error.what());
-    return 2;
-  }
-  return std::nullopt;
+  return parse(app, "udp", argc, argv);
 }
 
 // Neighbours in the list are neighbours in time: weir stands next to what it is compared with.
@@ -144,7 +123,7 @@ UdpRun run_of(const Receiver& receiver, const Workload& workload, const Options&
           .load = workload.load,
           .pace = workload.pace,
           .coalesces = receiver.coalesces,
-          .receiver_cpu = cores.receiver,
+          .receiver_cpu = cores.server,
           .warmup_seconds = options.quick ? 0.02 : 0.05,
           .duration_seconds = options.quick ? 0.05 : 0.2};
 }
@@ -165,8 +144,8 @@ std::optional<UdpTable> run_workload(const std::vector<Receiver>& receivers,
   }
   const int rounds = options.quick ? 1 : options.rounds;
   for (int round = 0; round < rounds; ++round) {
-    if (cores.receiver >= 0) {
-      table.core_round_trips_ns.push_back(core_round_trip_ns(cores.receiver, cores.sender));
+    if (cores.server >= 0) {
+      table.core_round_trips_ns.push_back(core_round_trip_ns(cores.server, cores.load));
     }
     for (std::size_t i = 0; i < receivers.size(); ++i) {
       const UdpRun one = run_of(receivers[i], workload, options, cores);
@@ -207,11 +186,11 @@ int granted_receive_buffer(int asked) {
 void print_machine(const Options& options, const Cores& cores, const std::string& io_uring,
                    const std::string& segment) {
   std::printf("kernel    %s\n", kernel_name().c_str());
-  if (cores.receiver < 0) {
+  if (cores.server < 0) {
     std::printf("CPUs      %d: nothing is pinned, receiver and sender share it\n", usable_cpus());
   } else {
-    std::printf("CPUs      %d: receiver on %d, sender on %d\n", usable_cpus(), cores.receiver,
-                cores.sender);
+    std::printf("CPUs      %d: receiver on %d, sender on %d\n", usable_cpus(), cores.server,
+                cores.load);
   }
   const std::string asked =
       options.receive_buffer == 0 ? "the default" : std::to_string(options.receive_buffer);
@@ -227,15 +206,14 @@ void print_machine(const Options& options, const Cores& cores, const std::string
 }
 
 int run(const Options& options) {
-  Cores cores;
-  if (usable_cpus() >= 2) cores = {usable_cpu(0), usable_cpu(1)};
+  const Cores cores = two_cores();
   const std::string io_uring = io_uring_refusal();
   const std::string segment = segment_refusal();
   print_machine(options, cores, io_uring, segment);
   std::vector<Receiver> receivers = receivers_of(options, io_uring.empty());
   leave_out_refused(receivers);
   // Not before the cores were counted.
-  if (cores.sender >= 0) pin_to_cpu(cores.sender);
+  if (cores.load >= 0) pin_to_cpu(cores.load);
   for (const Workload& workload : workloads_of(segment.empty())) {
     const auto table = run_workload(receivers, workload, options, cores);
     if (!table) return 1;
