@@ -53,7 +53,7 @@ static_assert(std::size(kFacts) == static_cast<std::size_t>(ParseError::no_memor
 
 class ParseErrorCategory final : public NamedCategory {
  public:
-  const char* name() const noexcept override { return "http"; }
+  const char* name() const noexcept override { return "weir.http"; }
   std::string message(int value) const override { return std::string(facts(value).text); }
   std::string_view name_of(int value) const noexcept override { return facts(value).code; }
 

@@ -72,9 +72,9 @@ Address Address::loopback_ipv4(std::uint16_t port) {
 std::string Address::to_string() const {
   if (is_unix()) return path_.front() == '\0' ? "@" + path_.substr(1) : path_;
   if (ip_.family == Family::none) return {};
-  const std::string host = ip_.ip();
-  const std::string port = std::to_string(ip_.port);
-  return ip_.family == Family::ipv6 ? "[" + host + "]:" + port : host + ":" + port;
+  std::string text = ip_.ip();
+  if (ip_.family == Family::ipv6) text.insert(0, 1, '[').append(1, ']');
+  return text.append(1, ':').append(std::to_string(ip_.port));
 }
 
 }  // namespace weir::inline v1

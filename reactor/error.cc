@@ -75,7 +75,7 @@ class TextCategory final : public NamedCategory {
 };
 
 const TextCategory kMistakeCategory("weir", kMistakes);
-const TextCategory kResolveCategory("getaddrinfo", kResolveErrors);
+const TextCategory kResolveCategory("weir.getaddrinfo", kResolveErrors);
 
 // As in "listen EADDRINUSE: address already in use 127.0.0.1:80".
 std::string lower_first(std::string text) {
@@ -98,8 +98,8 @@ std::error_code errno_code(int number) noexcept {
 }
 
 std::string_view name_of(const std::error_code& code) noexcept {
-  if (const auto* named = dynamic_cast<const NamedCategory*>(&code.category())) {
-    return named->name_of(code.value());
+  if (std::string_view(code.category().name()).starts_with("weir")) {
+    return static_cast<const NamedCategory&>(code.category()).name_of(code.value());
   }
   const char* name = strerrorname_np(code.value());
   return name == nullptr ? "EUNKNOWN" : name;

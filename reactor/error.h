@@ -56,7 +56,8 @@ enum class ResolveError : int {
   no_memory,      // EAI_MEMORY
 };
 
-// Errors that have names of their own besides a text, for name_of().
+// Errors that have names of their own besides a text, for name_of(), which knows them by their
+// category's name: it begins with "weir".
 class NamedCategory : public std::error_category {
  public:
   virtual std::string_view name_of(int value) const noexcept = 0;
