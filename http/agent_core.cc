@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "weir/http/field_value.h"
 #include "weir/http/host.h"
 #include "weir/http/http_url.h"
 #include "weir/http/request_head.h"
@@ -23,6 +24,10 @@ Expected<void> check(const RequestOptions& request) {
   }
   if (request.host.empty()) {
     return failure({.code = Mistake::bad_argument, .detail = "the host must not be empty"});
+  }
+  if (!is_field_value(request.host)) {
+    return failure({.code = Mistake::invalid_char,
+                    .detail = "the host has a control byte, or a blank at an end"});
   }
   if (!request.local_address.empty() && !Address::parse_ip(request.local_address, 0)) {
     return failure({.code = Mistake::bad_ip_address,

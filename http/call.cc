@@ -144,9 +144,12 @@ std::size_t Call::in_stream() const noexcept {
 
 std::size_t Call::queued() const noexcept { return waiting.bytes() + in_stream(); }
 
-bool Call::all_sent() const noexcept {
-  return request.ended_ && connection != nullptr && queued() == 0;
+// A stream that is broken has let go of what it had, and tells its end later.
+bool Call::has_stream() const noexcept {
+  return connection != nullptr && !connection->socket().destroyed();
 }
+
+bool Call::all_sent() const noexcept { return request.ended_ && has_stream() && queued() == 0; }
 
 bool Call::is_full_for(std::size_t size) const noexcept {
   const std::size_t most = agent->options.socket.queue.bytes_max;
@@ -241,10 +244,10 @@ bool Call::tell_request() {
     if (gone()) return false;
   }
   flush();
-  if (connection != nullptr) sent = written - queued();
+  if (has_stream()) sent = written - queued();
   if (!request.tell(sent)) return false;
   const bool drained = waiting.empty() && in_stream() <= agent->options.socket.queue.low_water;
-  if (request.needs_drain_ && connection != nullptr && drained && !failure) {
+  if (request.needs_drain_ && has_stream() && drained && !failure) {
     request.needs_drain_ = false;
     if (!request.emit(request.drain_)) return false;
   }

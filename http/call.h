@@ -117,6 +117,7 @@ struct Call final : ListNode {
 
   bool can_read() const noexcept;
   bool goes_out() const noexcept;
+  bool has_stream() const noexcept;
   bool all_sent() const noexcept;
   bool is_idempotent() const noexcept;
   std::size_t in_stream() const noexcept;

@@ -12,19 +12,26 @@ namespace weir::inline v1::http {
 
 template class IncomingMessage<ClientResponse, Call>;
 
-// The reason stands before the fields.
 bool ClientResponse::keep_head(const ReceivedHead& head) noexcept {
-  const char* first = head.reason.data();
-  const char* last = first + head.reason.size();
-  for (const Field& field : head.fields) {
-    last = field.value.empty() ? field.name.data() + field.name.size()
-                               : field.value.data() + field.value.size();
+  std::string_view reason;
+  if (head.reason.empty()) {
+    if (!fields_.keep(head.fields)) return false;
+  } else {
+    // It stands before the fields.
+    const char* first = head.reason.data();
+    const char* last = first + head.reason.size();
+    for (const Field& field : head.fields) {
+      last = field.value.empty() ? field.name.data() + field.name.size()
+                                 : field.value.data() + field.value.size();
+    }
+    const std::string_view text(first, static_cast<std::size_t>(last - first));
+    const char* copied = fields_.keep(head.fields, text);
+    if (copied == nullptr) return false;
+    reason = {copied, head.reason.size()};
   }
-  const char* copied = fields_.keep(head.fields, {first, static_cast<std::size_t>(last - first)});
-  if (copied == nullptr) return false;
   head_ = head;
   head_.fields = fields_.fields();
-  head_.reason = {copied, head.reason.size()};
+  head_.reason = reason;
   return true;
 }
 
