@@ -63,8 +63,8 @@ struct AgentStats {
 // An origin is host, port, local address and family, or the path of a Unix socket. Requests of one
 // origin get connections in order. A connection has one request at a time: nothing is pipelined.
 // A connection is used again when the response is complete and HTTP/1.1, the request is with the
-// kernel, both sides keep alive, and nothing came behind the response. Idle ones do not keep run() going, and
-// what goes wrong with them is nobody's.
+// kernel, both sides keep alive, and nothing came behind the response. Idle ones do not keep run()
+// going, and what goes wrong with them is nobody's.
 // Memory of a request: its head, what it writes before the kernel takes it (see OutgoingMessage),
 // up to limits::kReplayBytesMax that might be sent again, and the head of its response.
 class Agent {
