@@ -59,7 +59,7 @@ class Layer:
 
 LAYERS = {layer.name: layer for layer in (
     Layer("net", "test-net-*.js", 80),
-    Layer("http", "test-*.js", 60),
+    Layer("http", "test-*.js", 200),
 )}
 
 
