@@ -205,7 +205,8 @@ int run(const Options& options) {
   for (const int connections : {100, 10, 1}) {
     if (!run_workload(clients, options, cores.server, connections)) return 1;
   }
-  std::printf("CPU s: of the client, user and system; medians of the rounds, of their ratios too\n");
+  std::printf(
+      "CPU s: of the client, user and system; medians of the rounds, of their ratios too\n");
   return 0;
 }
 

@@ -78,8 +78,7 @@ class Load {
 }  // namespace weir::bench
 
 int main(int argc, char** argv) {
-  using namespace weir;
-  bench::Options options;
+  weir::bench::Options options;
   CLI::App app{"requests through weir's HTTP client for a time"};
   app.add_option("--backend", options.backend, "io_uring or epoll")
       ->check(CLI::IsMember({"io_uring", "epoll"}))
@@ -91,9 +90,10 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seconds", options.seconds, "how long")->check(CLI::Range(0.01, 3600.0));
   CLI11_PARSE(app, argc, argv);
-  Reactor reactor({.backend = options.backend == "epoll" ? BackendKind::epoll
-                                                         : BackendKind::io_uring});
-  bench::Load load(reactor, options);
+  const auto backend =
+      options.backend == "epoll" ? weir::BackendKind::epoll : weir::BackendKind::io_uring;
+  weir::Reactor reactor({.backend = backend});
+  weir::bench::Load load(reactor, options);
   load.start(options);
   reactor.run();
   return load.report();
