@@ -263,13 +263,16 @@ void AgentCore::stop_waiting(Call& call) noexcept {
 
 // A connection has gone: those that wait may open another one.
 void AgentCore::serve_waiting() {
-  crowded_.for_each([this](Origin& origin) {
-    while (!origin.waiting.empty() && may_open(origin)) {
-      Call& next = origin.waiting.front();
-      stop_waiting(next);
-      open_connection(next);
-    }
-  });
+  // A user's resolver may end any that wait meanwhile: from the front again after each.
+  while (!gone) {
+    Call* next = nullptr;
+    crowded_.for_each([&](Origin& origin) {
+      if (next == nullptr && may_open(origin)) next = &origin.waiting.front();
+    });
+    if (next == nullptr) return;
+    stop_waiting(*next);
+    open_connection(*next);
+  }
 }
 
 // ---- What becomes of a connection ----

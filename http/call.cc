@@ -151,6 +151,14 @@ bool Call::has_stream() const noexcept {
 
 bool Call::all_sent() const noexcept { return request.ended_ && has_stream() && queued() == 0; }
 
+// Some may be there already while a send is under way.
+bool Call::is_unsent() const noexcept {
+  return written == queued() && (connection == nullptr || !connection->is_sending());
+}
+
+// 'finish' may have been told of the connection before this one.
+bool Call::is_done_with_connection() const noexcept { return request.finished_ && queued() == 0; }
+
 bool Call::is_full_for(std::size_t size) const noexcept {
   const std::size_t most = agent->options.socket.queue.bytes_max;
   const std::size_t already = queued();
@@ -387,6 +395,7 @@ bool Call::complete_response() {
   }
   parser.release_message();
   response.complete_ = true;
+  agent->reactor.wheel().cancel(deadline);
   // A server that answers before it has said 100 may take what follows for a body, or not.
   const bool unsure = request.plan_ && request.plan_->expects_continue() && !continued &&
                       !all_sent();
@@ -394,7 +403,7 @@ bool Call::complete_response() {
                      request.plan_->keeps_connection() && !unsure;
   connection->keep(keeps, response.head_.keep_alive_seconds);
   if (!keeps && !request.ended_) request.destroyed_ = true;
-  if (!keeps || request.finished_) let_connection_go();
+  if (!keeps || is_done_with_connection()) let_connection_go();
   return response.tell_end() && response.tell_close();
 }
 
@@ -411,7 +420,7 @@ void Call::tell_timeout() {
 bool Call::settle() {
   if (failure) return end_failed();
   if (!response.complete_) return true;
-  if (connection != nullptr && request.finished_) let_connection_go();
+  if (connection != nullptr && is_done_with_connection()) let_connection_go();
   return connection != nullptr || end();
 }
 

@@ -62,7 +62,7 @@ struct Call final : ListNode {
   void fail_silently() noexcept;
   void destroy(std::error_code code) noexcept;
   // No byte of its output is with the kernel.
-  bool is_unsent() const noexcept { return written == queued(); }
+  bool is_unsent() const noexcept;
   // Its connection is gone: with this error, or with none by the server's FIN.
   void lose_connection(const Error& error);
   Duration timeout() const noexcept { return request.idle_timeout_; }
@@ -119,6 +119,7 @@ struct Call final : ListNode {
   bool goes_out() const noexcept;
   bool has_stream() const noexcept;
   bool all_sent() const noexcept;
+  bool is_done_with_connection() const noexcept;
   bool is_idempotent() const noexcept;
   std::size_t in_stream() const noexcept;
   bool retry();

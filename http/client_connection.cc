@@ -54,7 +54,9 @@ void ClientConnection::keep(bool reusable, std::optional<std::uint32_t> seconds)
 }
 
 bool ClientConnection::is_reusable() const noexcept {
-  return reusable_ && !input_ended_ && input_.empty() && !socket_->destroyed();
+  // What came behind it while it was paused is held by the socket, or by the kernel.
+  const bool more_waits = !input_.empty() || (paused_ && socket_->undelivered_input());
+  return reusable_ && !input_ended_ && !more_waits && !socket_->destroyed();
 }
 
 void ClientConnection::rest(Duration idle_time) {

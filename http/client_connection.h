@@ -48,6 +48,7 @@ class ClientConnection final : public ListNode, private net::StreamUser {
   Buffer& input() noexcept { return input_; }
   bool input_ended() const noexcept { return input_ended_; }
   std::size_t in_stream() const noexcept { return socket_->writable_length(); }
+  bool is_sending() const noexcept { return socket_->sending(); }
   // Nothing of a response has come since the call has it.
   bool is_silent() const noexcept { return silent_; }
   bool is_used() const noexcept { return calls_ > 1; }

@@ -19,6 +19,7 @@ Fetch::Fetch(Expected<ClientRequest*> request) {
 // Its listeners go with it, so one is left that hears its last error.
 Fetch::~Fetch() {
   WEIR_ASSERT(reader_ == nullptr && writer_ == nullptr);
+  *self_ = nullptr;
   for (const ListenerIds& ids : {on_request_, on_response_}) {
     for (const net::ListenerId id : ids) {
       if (request_ != nullptr) request_->off(id);
@@ -32,13 +33,17 @@ Fetch::~Fetch() {
 
 void Fetch::listen() {
   on_request_ = {
-      request_->on_response([this](ClientResponse& response) { take_response(response); }),
-      request_->on_drain([this](ClientRequest&) { tell_writer(); }),
-      request_->on_error([this](ClientRequest&, const Error& error) { fail(error); }),
-      request_->on_close([this](ClientRequest&) {
-        request_ = nullptr;
-        response_ = nullptr;
-        if (!complete_ && error_ == nullptr) fail({.code = errno_code(ECONNRESET)});
+      request_->on_response([self = self_](ClientResponse& response) {
+        if (*self != nullptr) (*self)->take_response(response);
+      }),
+      request_->on_drain([self = self_](ClientRequest&) {
+        if (*self != nullptr) (*self)->tell_writer();
+      }),
+      request_->on_error([self = self_](ClientRequest&, const Error& error) {
+        if (*self != nullptr) (*self)->fail(error);
+      }),
+      request_->on_close([self = self_](ClientRequest&) {
+        if (*self != nullptr) (*self)->take_close();
       }),
   };
 }
@@ -46,13 +51,15 @@ void Fetch::listen() {
 void Fetch::take_response(ClientResponse& response) {
   response_ = &response;
   on_response_ = {
-      response.on_data([this](ClientResponse&, Buffer bytes) { take_data(std::move(bytes)); }),
-      response.on_end([this](ClientResponse& ended) {
-        complete_ = trailers_.keep(ended.trailers());
-        if (!complete_) return fail({.code = errno_code(ENOMEM)});
-        tell_reader();
+      response.on_data([self = self_](ClientResponse&, Buffer bytes) {
+        if (*self != nullptr) (*self)->take_data(std::move(bytes));
       }),
-      response.on_error([this](ClientResponse&, const Error& error) { fail(error); }),
+      response.on_end([self = self_](ClientResponse& ended) {
+        if (*self != nullptr) (*self)->take_end(ended);
+      }),
+      response.on_error([self = self_](ClientResponse&, const Error& error) {
+        if (*self != nullptr) (*self)->fail(error);
+      }),
       net::ListenerId::none,
   };
   hold(reader_ == nullptr || reader_->wants_ == detail::FetchRead::Wants::head);
@@ -65,9 +72,22 @@ void Fetch::take_response(ClientResponse& response) {
   tell_reader();
 }
 
+void Fetch::take_end(const ClientResponse& ended) {
+  complete_ = trailers_.keep(ended.trailers());
+  if (!complete_) return fail({.code = errno_code(ENOMEM)});
+  tell_reader();
+}
+
+// Whoever still writes is told, too.
+void Fetch::take_close() {
+  request_ = nullptr;
+  response_ = nullptr;
+  if (error_ == nullptr) fail({.code = errno_code(ECONNRESET)});
+}
+
 void Fetch::take_data(Buffer bytes) {
   input_.push(std::move(bytes));
-  if (reader_ == nullptr || reader_->satisfied()) hold(true);
+  if (reader_ == nullptr || !reader_->waiting() || reader_->satisfied()) hold(true);
   tell_reader();
 }
 
@@ -75,7 +95,7 @@ void Fetch::fail(Error error) {
   error_ = std::make_unique<Error>(std::move(error));
   if (reader_ == nullptr) return tell_writer();
   // Whoever goes on first may end this.
-  if (writer_ != nullptr) writer_->fail_in_task();
+  if (writer_ != nullptr && writer_->waiting()) writer_->fail_in_task();
   tell_reader();
 }
 
@@ -89,11 +109,12 @@ void Fetch::hold(bool on) noexcept {
 }
 
 void Fetch::tell_reader() noexcept {
-  if (reader_ != nullptr && reader_->satisfied()) reader_->complete();
+  const bool waits = reader_ != nullptr && reader_->waiting();
+  if (waits && reader_->satisfied()) reader_->complete();
 }
 
 void Fetch::tell_writer() noexcept {
-  if (writer_ != nullptr) writer_->look();
+  if (writer_ != nullptr && writer_->waiting()) writer_->look();
 }
 
 Error Fetch::error() const {

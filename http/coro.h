@@ -181,6 +181,8 @@ class Fetch final {
   void listen();
   void take_response(http::ClientResponse& response);
   void take_data(Buffer bytes);
+  void take_end(const http::ClientResponse& ended);
+  void take_close();
   void fail(Error error);
   void hold(bool on) noexcept;
   // Whoever waits goes on, if it can: nothing may be touched after these.
@@ -188,6 +190,8 @@ class Fetch final {
   void tell_writer() noexcept;
   Error error() const;
 
+  // For the listeners: one that is taken back during an emission is called all the same.
+  std::shared_ptr<Fetch*> self_ = std::make_shared<Fetch*>(this);
   http::ClientRequest* request_ = nullptr;    // null: over
   http::ClientResponse* response_ = nullptr;  // null: not there, or over
   ListenerIds on_request_ = {};

@@ -27,8 +27,14 @@ class HttpPart {
   Exchange* take_exchange(Connection& connection) noexcept;
   Call* take_call() noexcept;
   // Precondition: no listener of it is running.
-  void give_back(Exchange& exchange) noexcept { exchanges_.give_back(exchange); }
-  void give_back(Call& call) noexcept { calls_.give_back(call); }
+  void give_back(Exchange& exchange) noexcept {
+    exchange.number = 0;  // no weak reference finds it from here on
+    exchanges_.give_back(exchange);
+  }
+  void give_back(Call& call) noexcept {
+    call.number = 0;
+    calls_.give_back(call);
+  }
   Slab<Connection>& connections() noexcept { return connections_; }
   Slab<ClientConnection>& client_connections() noexcept { return client_connections_; }
 

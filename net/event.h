@@ -99,14 +99,20 @@ class Event {
   void sweep() noexcept {
     if (emitting_ != 0 || !std::exchange(dropped_any_, false)) return;
     last_ = nullptr;
+    Node* dead = nullptr;
+    Node** last_dead = &dead;
     for (Node** link = &first_; *link != nullptr;) {
       if ((*link)->dropped_in != kInUse) {
-        delete std::exchange(*link, (*link)->next);
+        *last_dead = std::exchange(*link, (*link)->next);
+        last_dead = &(*last_dead)->next;
       } else {
         last_ = *link;
         link = &(*link)->next;
       }
     }
+    *last_dead = nullptr;
+    // Only now: what they hold may come back here when it goes.
+    while (dead != nullptr) delete std::exchange(dead, dead->next);
   }
 
   Node* first_ = nullptr;

@@ -154,6 +154,10 @@ class Socket final : public Stream,
   bool writable_ended() const noexcept { return ended_; }
   bool writable_finished() const noexcept { return finished_; }
   bool writable_needs_drain() const noexcept;
+  // A send is under way: some of writable_length() may be with the kernel already.
+  bool sending() const noexcept { return channel_ != nullptr && channel_->sending(); }
+  // Bytes wait here, or with the kernel, that were not delivered because the socket is paused.
+  bool undelivered_input() const noexcept;
   // Accepted by write() and send_file(), and not yet by the kernel.
   std::size_t writable_length() const noexcept override;
   // Taken from the kernel, delivered or not; given to write() or send_file(), queued or not. They
@@ -274,7 +278,6 @@ class Socket final : public Stream,
   void stand();
   void hand_over();
   bool give_detached();
-  bool undelivered_input() const noexcept;
   bool consuming() const noexcept;
   void note_pause() noexcept;
   void look_again() noexcept {

@@ -115,7 +115,8 @@ WriteQueue::Push WriteQueue::push_file(FileRange&& range) noexcept {
     range = {};
     return taken(0);
   }
-  if (files_ == limits::kQueuedFilesMax || size > kBytesCounted - bytes_) {
+  const bool too_many = bytes_ > kBytesCounted || size > kBytesCounted - bytes_;
+  if (files_ == limits::kQueuedFilesMax || too_many) {
     needs_drain_ = true;
     return Push::refused;
   }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -122,19 +123,27 @@ std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept {
   const auto is_there = [&](std::size_t at) {
     return read_now(fd, offset + static_cast<std::int64_t>(at), {&byte, 1}) >= 0;
   };
-  std::size_t found = 0;  // the first byte that is not known to be there
-  for (; found < size; found += limits::kFileProbeStride) {
-    if (!is_there(found)) return found;
-  }
-  return is_there(size - 1) ? size : found - limits::kFileProbeStride;
+  std::size_t found = 0;
+  while (found < size && is_there(found)) found += limits::kFileProbeStride;
+  if (found == 0) return 0;
+  // Of the last stride only the first byte is known to be there.
+  const std::size_t end = std::min(found, size);
+  return is_there(end - 1) ? end : found - limits::kFileProbeStride;
 }
 
 std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
   NoSigpipe guard;
+  // The flag is the description's, which another process may share (Socket::adopt()).
+  const int flags = ::fcntl(socket, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
   for (;;) {
     off_t at = offset;
     const ssize_t sent = ::sendfile(socket, file, &at, size);
-    if (sent >= 0) return static_cast<std::int32_t>(sent);
+    if (sent >= 0) {
+      // A later part of the same call may have failed: its error is swallowed, its signal is not.
+      if (static_cast<std::size_t>(sent) < size) guard.take();
+      return static_cast<std::int32_t>(sent);
+    }
     if (errno == EINTR) continue;
     const std::int32_t result = -errno;
     if (result == -EPIPE) guard.take();

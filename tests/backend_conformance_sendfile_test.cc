@@ -167,6 +167,31 @@ TEST_P(SendFileDoorTest, SendingToAPeerThatIsGoneFailsWithoutASignal) {
   ::sigaction(SIGPIPE, &before, nullptr);
 }
 
+// One call sends in several parts. The reset that answers the first one fails a later one, which
+// the call does not say.
+TEST_P(SendFileDoorTest, AFailureInTheMiddleOfASendRaisesNoSignal) {
+  static volatile sig_atomic_t signals = 0;
+  struct sigaction counting {};
+  struct sigaction before {};
+  counting.sa_handler = [](int) { signals = signals + 1; };
+  ASSERT_EQ(::sigaction(SIGPIPE, &counting, &before), 0);
+  const SharedFile file = file_with(std::string(std::size_t{256} << 10, 'x'));
+  for (int round = 0; round < 20; ++round) {
+    const Ends ends = connected();
+    Receive& received = receive(ends.a);
+    close(ends.b);
+    ASSERT_TRUE(run_until([&] { return received.ended; }));
+    SendFile& op = send_file(ends.a, file, 0, std::size_t{256} << 10);
+    int result = result_of(op);
+    for (int i = 0; i < 1000 && result >= 0; ++i) {
+      result = result_of(resend(op, ends.a, file, 0, std::size_t{256} << 10));
+    }
+    EXPECT_TRUE(result == -EPIPE || result == -ECONNRESET) << result;
+  }
+  EXPECT_EQ(signals, 0);
+  ::sigaction(SIGPIPE, &before, nullptr);
+}
+
 TEST_P(SendFileDoorTest, WhatCannotBeSentIsAnError) {
   const Ends ends = connected();
   const int directory = ::open("/", O_RDONLY | O_CLOEXEC);

@@ -220,6 +220,113 @@ TEST_P(CoroFetchTest, SeveralAtOnceShareTheAgent) {
   EXPECT_EQ(agent_->stats().connections, 3U);
 }
 
+// What it is cancelled by comes before the answer, in the same emission.
+TEST_P(CoroFetchTest, ACancelledAwaitEndsOnce) {
+  serve([](Request&, Response& response) { response.end("body"); });
+  std::vector<std::string> outcomes;
+  Duration waited{};
+  run([&]() -> Task<> {
+    Fetch fetch(agent_->get(to("/"), [&](http::ClientResponse&) { scope_->cancel(); }));
+    auto cancelled = co_await fetch.response();
+    outcomes.push_back(name_of_error(cancelled));
+    const Instant begin = reactor().now();
+    co_await coro::delay(3ms);
+    waited = reactor().now() - begin;
+    auto body = co_await fetch.read_all(100);
+    outcomes.push_back(body.value_or(name_of_error(body)));
+  });
+  EXPECT_EQ(outcomes, (std::vector<std::string>{"ECANCELED", "body"}));
+  EXPECT_GE(waited, 3ms);
+}
+
+TEST_P(CoroFetchTest, WhoeverWritesIsToldOfAnEarlyAnswer) {
+  serve([](Request& request, Response& response) {
+    request.pause();
+    response.set_status(413);
+    response.set_header("Connection", "close");
+    response.end();
+  });
+  const std::string piece = pattern(1 << 20, 2);
+  std::string why;
+  run([&]() -> Task<> {
+    auto options = to("/upload");
+    options.method = "POST";
+    Fetch fetch(agent_->request(options));
+    for (int i = 0; i < 100 && why.empty(); ++i) {
+      auto written = co_await fetch.write(piece);
+      if (!written) why = name_of_error(written);
+    }
+    auto head = co_await fetch.response();
+    EXPECT_EQ(head ? (*head)->status : 0, 413);
+  });
+  EXPECT_NE(why, "");
+}
+
+TEST_P(CoroFetchTest, AnEarlyAnswerOnAReusedConnectionIsOne) {
+  serve([](Request& request, Response& response) {
+    if (request.method() == http::Method::get) return static_cast<void>(response.end("first"));
+    request.pause();
+    response.set_status(413);
+    response.end("too large");
+  }, {}, true);
+  run([&]() -> Task<> {
+    auto options = to("/");
+    options.socket_path = to_.path;
+    Fetch first(agent_->get(options));
+    auto body = co_await first.read_all(100);
+    EXPECT_EQ(body.value_or(""), "first");
+    options.method = "POST";
+    Fetch second(agent_->request(options));
+    second.end(pattern(12 << 20, 5));
+    auto head = co_await second.response();
+    EXPECT_EQ(head ? (*head)->status : 0, 413);
+  });
+  EXPECT_EQ(agent_->stats().reused, 1U);
+}
+
+// A listener that an earlier one of the same event has taken back is called all the same.
+TEST_P(CoroFetchTest, AnEarlierListenerMayDestroyIt) {
+  serve([](Request&, Response& response) { response.end("body"); });
+  std::optional<Fetch> fetch;
+  bool closed = false;
+  auto request = agent_->get(to("/"), [&](http::ClientResponse&) { fetch.reset(); });
+  ASSERT_TRUE(request.has_value());
+  (*request)->on_close([&](http::ClientRequest&) { closed = true; });
+  fetch.emplace(request);
+  ASSERT_TRUE(run_until([&] { return closed; }));
+  EXPECT_FALSE(fetch.has_value());
+}
+
+// A listener that is called once goes with what it holds, which takes back others.
+TEST_P(CoroFetchTest, AListenerMayHoldIt) {
+  serve([](Request&, Response& response) { response.end("body"); });
+  bool closed = false;
+  auto fetch = std::make_shared<Fetch>(agent_->get(to("/")));
+  fetch->request()->on_response([fetch](http::ClientResponse&) {}, net::Times::once);
+  fetch->request()->on_close([&](http::ClientRequest&) { closed = true; });
+  fetch.reset();
+  ASSERT_TRUE(run_until([&] { return closed; }));
+}
+
+TEST_P(CoroFetchTest, NoReferenceFindsARequestThatIsOver) {
+  serve([](Request&, Response& response) { response.end(); });
+  struct Looks {
+    http::ClientRequestRef ref;
+    int* found;
+    ~Looks() {
+      if (found != nullptr && ref.get() != nullptr) ++*found;
+    }
+  };
+  int found = 0;
+  bool closed = false;
+  auto request = agent_->get(to("/"));
+  ASSERT_TRUE(request.has_value());
+  auto looks = std::make_unique<Looks>((*request)->weak(), &found);
+  (*request)->on_close([&closed, held = std::move(looks)](http::ClientRequest&) { closed = true; });
+  ASSERT_TRUE(run_until([&] { return closed; }));
+  EXPECT_EQ(found, 0);
+}
+
 WEIR_ON_ALL_BACKENDS(CoroFetchTest);
 
 }  // namespace
