@@ -19,7 +19,7 @@ Fetch::Fetch(Expected<ClientRequest*> request) {
 // Its listeners go with it, so one is left that hears its last error.
 Fetch::~Fetch() {
   WEIR_ASSERT(reader_ == nullptr && writer_ == nullptr);
-  *self_ = nullptr;
+  if (request_ != nullptr) handle_->fetch = nullptr;
   for (const ListenerIds& ids : {on_request_, on_response_}) {
     for (const net::ListenerId id : ids) {
       if (request_ != nullptr) request_->off(id);
@@ -32,35 +32,36 @@ Fetch::~Fetch() {
 }
 
 void Fetch::listen() {
+  auto owned = std::make_unique<Handle>(this);
+  handle_ = owned.get();
   on_request_ = {
-      request_->on_response([self = self_](ClientResponse& response) {
-        if (*self != nullptr) (*self)->take_response(response);
+      request_->on_response([handle = handle_](ClientResponse& response) {
+        if (handle->fetch != nullptr) handle->fetch->take_response(response);
       }),
-      request_->on_drain([self = self_](ClientRequest&) {
-        if (*self != nullptr) (*self)->tell_writer();
+      request_->on_drain([handle = handle_](ClientRequest&) {
+        if (handle->fetch != nullptr) handle->fetch->tell_writer();
       }),
-      request_->on_error([self = self_](ClientRequest&, const Error& error) {
-        if (*self != nullptr) (*self)->fail(error);
-      }),
-      request_->on_close([self = self_](ClientRequest&) {
-        if (*self != nullptr) (*self)->take_close();
+      request_->on_error([handle = handle_](ClientRequest&, const Error& error) {
+        if (handle->fetch != nullptr) handle->fetch->fail(error);
       }),
   };
+  request_->on_close([handle = std::move(owned)](ClientRequest&) {
+    if (handle->fetch != nullptr) handle->fetch->take_close();
+  });
 }
 
 void Fetch::take_response(ClientResponse& response) {
   response_ = &response;
   on_response_ = {
-      response.on_data([self = self_](ClientResponse&, Buffer bytes) {
-        if (*self != nullptr) (*self)->take_data(std::move(bytes));
+      response.on_data([handle = handle_](ClientResponse&, Buffer bytes) {
+        if (handle->fetch != nullptr) handle->fetch->take_data(std::move(bytes));
       }),
-      response.on_end([self = self_](ClientResponse& ended) {
-        if (*self != nullptr) (*self)->take_end(ended);
+      response.on_end([handle = handle_](ClientResponse& ended) {
+        if (handle->fetch != nullptr) handle->fetch->take_end(ended);
       }),
-      response.on_error([self = self_](ClientResponse&, const Error& error) {
-        if (*self != nullptr) (*self)->fail(error);
+      response.on_error([handle = handle_](ClientResponse&, const Error& error) {
+        if (handle->fetch != nullptr) handle->fetch->fail(error);
       }),
-      net::ListenerId::none,
   };
   hold(reader_ == nullptr || reader_->wants_ == detail::FetchRead::Wants::head);
   head_ = response.head();

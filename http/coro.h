@@ -176,7 +176,13 @@ class Fetch final {
   template <class Bytes>
   friend class detail::FetchWriteOf;
 
-  using ListenerIds = std::array<net::ListenerId, 4>;
+  using ListenerIds = std::array<net::ListenerId, 3>;
+
+  // What the listeners know: one that is taken back during an emission is called all the same. The
+  // request's 'close' listener owns it and stays until the request is over.
+  struct Handle {
+    Fetch* fetch;  // null: it has gone
+  };
 
   void listen();
   void take_response(http::ClientResponse& response);
@@ -190,8 +196,7 @@ class Fetch final {
   void tell_writer() noexcept;
   Error error() const;
 
-  // For the listeners: one that is taken back during an emission is called all the same.
-  std::shared_ptr<Fetch*> self_ = std::make_shared<Fetch*>(this);
+  Handle* handle_ = nullptr;                  // good while there is a request
   http::ClientRequest* request_ = nullptr;    // null: over
   http::ClientResponse* response_ = nullptr;  // null: not there, or over
   ListenerIds on_request_ = {};
