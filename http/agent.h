@@ -60,8 +60,9 @@ struct AgentStats {
 
 // Owner: the user. Destroying it calls no handler any more and ends its connections. Thread: the
 // reactor's. The reactor outlives it.
-// An origin is host, port, local address and family, or the path of a Unix socket. Requests of one
-// origin get connections in order. A connection has one request at a time: nothing is pipelined.
+// An origin is host, port, local address, family and resolver, or the path of a Unix socket.
+// Requests of one origin get connections in order. A connection has one request at a time: nothing
+// is pipelined.
 // A connection is used again when the response is complete and HTTP/1.1, the request is with the
 // kernel, both sides keep alive, and nothing came behind the response. Idle ones do not keep run()
 // going, and what goes wrong with them is nobody's.

@@ -43,19 +43,26 @@ Expected<void> check(const RequestOptions& request) {
   return {};
 }
 
+void append_number(std::string& key, std::uintptr_t number) {
+  char text[24] = {'\n'};
+  key.append(text, std::to_chars(text + 1, text + sizeof text, number).ptr);
+}
+
 // What connections are made for: two requests may share one exactly when their keys are the same.
 void write_key(std::string& key, const RequestOptions& request) {
   key.clear();
   if (!request.socket_path.empty()) {
-    key.append(request.abstract ? "@" : "/").append(request.socket_path);
+    key.append(request.abstract ? "\n@" : "\n/").append(request.socket_path);  // no host's text
     return;
   }
-  char port[8];
-  key.append(request.host).append(1, '\n');
-  key.append(port, std::to_chars(port, port + sizeof port, request.port).ptr);
-  if (request.local_address.empty() && request.family == Family::none) return;
-  key.append(1, '\n').append(request.local_address).append(1, '\n');
-  key.append(1, static_cast<char>('0' + static_cast<int>(request.family)));
+  key.append(request.host);
+  append_number(key, static_cast<std::uintptr_t>(request.port));
+  const bool is_plain = request.local_address.empty() && request.family == Family::none &&
+                        request.resolver == nullptr;
+  if (is_plain) return;
+  key.append(1, '\n').append(request.local_address);
+  append_number(key, static_cast<std::uintptr_t>(request.family));
+  append_number(key, reinterpret_cast<std::uintptr_t>(request.resolver));
 }
 
 net::ConnectOptions target_of(const RequestOptions& request) {
@@ -100,6 +107,10 @@ Expected<ClientRequest*> AgentCore::request(const RequestOptions& wanted,
   if (options.max_sockets == 0 || options.max_total_sockets == 0) {
     return failure({.code = Mistake::out_of_range,
                     .detail = "max_sockets and max_total_sockets must be at least 1"});
+  }
+  if (options.idle_timeout < Duration::zero()) {
+    return failure({.code = Mistake::out_of_range,
+                    .detail = "idle_timeout must not be negative: 0 is none"});
   }
   if (const auto good = check(wanted); !good) return failure(good.error());
   Origin& origin = origin_of(wanted);

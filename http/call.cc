@@ -246,7 +246,7 @@ void Call::run() noexcept {
 bool Call::tell_request() {
   if (connection != nullptr && !std::exchange(socket_told, true)) {
     request.socket_.emit_each([&](auto& listener, bool) {
-      if (connection != nullptr) listener(request, connection->socket());
+      listener(request, connection->socket());
       return !gone();
     });
     if (gone()) return false;
@@ -376,10 +376,9 @@ bool Call::hand_over(net::Event<ClientUpgrade&>& event) {
                         .socket = connection->give_socket(),
                         .head = std::move(connection->input())};
   agent->end(*std::exchange(connection, nullptr));
-  const AgentCore& core = *agent;
   event.emit_each([&](auto& listener, bool) {
     listener(upgrade);
-    return !core.gone;
+    return !gone();
   });
   return !gone();
 }

@@ -25,7 +25,8 @@ struct Origin;
 //        '- retry --'      '--- failed -----'-------------> another's already)
 //
 // Invariants:
-//   1. Listeners run from run() only, and run() is never nested: not inside a call of a listener.
+//   1. Listeners run from run(), 'timeout' from what the stream tells, and neither is nested: not
+//      inside a call of a listener.
 //   2. It is over exactly once: 'close' is told, and then nothing is touched any more. A failure
 //      is told once, to the response if there is one, else to the request.
 //   3. `written` bytes were put; those that are not in `waiting` are the connection's, in order.

@@ -182,6 +182,38 @@ TEST_P(AgentPoolTest, FamiliesAreOriginsOfTheirOwn) {
   EXPECT_EQ(server.log(), "0:/any 1:/four 0:/any");
 }
 
+// Gives one address for every name, at once.
+class OneAddress final : public net::Resolver {
+ public:
+  explicit OneAddress(std::string_view ip) : found_(Address::parse_ip(ip, 0)->ip()) {}
+  void resolve(std::string_view, Family, net::ResolveReply reply) override {
+    ++asked;
+    reply.found({found_});
+  }
+
+  int asked = 0;
+
+ private:
+  IpEndpoint found_;
+};
+
+TEST_P(AgentPoolTest, ResolversAreOriginsOfTheirOwn) {
+  RULES("4.7.2.14");
+  OneAddress right("127.0.0.1");
+  OneAddress other("127.0.0.1");
+  Peer& server = serve_all();
+  RequestOptions options = server.at("/a");
+  options.host = "name.test";
+  options.resolver = &right;
+  EXPECT_EQ(outcome_of(options), "200 /a");
+  options.resolver = &other;
+  EXPECT_EQ(outcome_of(options), "200 /a");
+  EXPECT_EQ(outcome_of(options), "200 /a");
+  EXPECT_EQ(server.log(), "0:/a 1:/a 1:/a");
+  EXPECT_EQ(right.asked, 1);
+  EXPECT_EQ(other.asked, 1);
+}
+
 TEST_P(AgentPoolTest, WhatElseARequestSaysMakesNoOrigin) {
   RULES("4.7.2.13");
   Peer& server = serve_all();

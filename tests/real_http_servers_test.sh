@@ -25,19 +25,7 @@ fail() {
   exit 1
 }
 
-have() {
-  command -v "$1" >/dev/null && return
-  echo "SKIP $1: it is not here"
-  return 1
-}
-
-same() {  # same WHAT EXPECTED GOT
-  [ "$2" = "$3" ] || fail "$1: expected '$2', got '$3'"
-}
-
-same_file() {  # same_file WHAT EXPECTED GOT
-  cmp "$2" "$3" || fail "$1: other bytes"
-}
+. "$(dirname "$0")/real_peers.sh"
 
 # ask FLAGS... PATH: fetch at the server; never for long.
 ask() {
