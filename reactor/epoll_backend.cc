@@ -14,6 +14,10 @@ namespace {
 // Every fd is registered once, for everything, edge-triggered, and never modified: what is true of
 // it is kept as bits, and an operation is attempted when its bit is set.
 constexpr std::uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+// But for datagrams, until somebody polls for room to send: what comes while the queue is being
+// read is an edge that is stale when it is told, and only when nothing else is true, as being
+// writable always is, does epoll_wait(2) see that and sleep on.
+constexpr std::uint32_t kDatagramInterest = EPOLLIN | EPOLLET;
 // After one of these a short read does not prove that the queue is empty: the mark or the FIN may
 // share its edge with data, so reading goes on until EAGAIN.
 constexpr std::uint32_t kReadToTheEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI;
@@ -26,6 +30,7 @@ struct Entry {
   IntrusiveList<Op> pollers;
   std::uint32_t generation = 0;
   bool registered = false;
+  bool input_only = false;  // registered, for kDatagramInterest
   bool in_ready = false;
   bool out_ready = false;
   bool short_read_empties = false;  // a TCP socket
@@ -72,7 +77,7 @@ class EpollBackend final : public KernelBackend {
     void operator()(BufferPool* pool) const noexcept { pool->disown(); }
   };
 
-  int watch(int fd, Entry& entry) noexcept;
+  int watch(const Op& op, Entry& entry) noexcept;
   void submit_connect(ConnectOp& op, Entry& entry) noexcept;
   void submit_poll(PollOp& op, Entry& entry) noexcept;
   void attempt_send(SendOp& op, Entry& entry) noexcept;
@@ -98,16 +103,19 @@ class EpollBackend final : public KernelBackend {
 };
 
 // 0, or -errno. EPERM means a file that is always ready, which epoll refuses.
-int EpollBackend::watch(int fd, Entry& entry) noexcept {
-  if (entry.registered) return 0;
-  epoll_event event{.events = kInterest,
+int EpollBackend::watch(const Op& op, Entry& entry) noexcept {
+  const bool input_only = op.kind == OpKind::datagrams;
+  if (entry.registered && (input_only || !entry.input_only)) return 0;
+  epoll_event event{.events = input_only ? kDatagramInterest : kInterest,
                     .data = {.u64 = (std::uint64_t{entry.generation} << 32) |
-                                    static_cast<std::uint32_t>(fd)}};
+                                    static_cast<std::uint32_t>(op.fd)}};
+  const int change = entry.registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   ++counters_.system_calls;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return -errno;
-  entry.registered = true;
+  if (::epoll_ctl(epoll_.get(), change, op.fd, &event) != 0) return -errno;
+  entry.input_only = input_only;
+  if (std::exchange(entry.registered, true)) return 0;
   entry.out_ready = true;  // to be tried; EAGAIN corrects it
-  entry.short_read_empties = posix::is_tcp(fd);
+  entry.short_read_empties = posix::is_tcp(op.fd);
   return 0;
 }
 
@@ -120,7 +128,7 @@ void EpollBackend::submit(Op& op) noexcept {
   op.slot = static_cast<std::uint32_t>(op.fd);
   Entry& entry = entries_[op.fd];
   if (op.kind == OpKind::connect) return submit_connect(static_cast<ConnectOp&>(op), entry);
-  const int refused = watch(op.fd, entry);
+  const int refused = watch(op, entry);
   // EPERM: a file, which is always ready and says so when polled.
   const bool pollable = refused == 0 || refused == -EPERM;
   if (op.kind == OpKind::poll && pollable) return submit_poll(static_cast<PollOp&>(op), entry);
@@ -142,7 +150,7 @@ void EpollBackend::submit_connect(ConnectOp& op, Entry& entry) noexcept {
   ++counters_.system_calls;
   int result = size == 0 ? -EINVAL : posix::connect(op.fd, op, size);
   if (result == -EINPROGRESS) {
-    result = watch(op.fd, entry);
+    result = watch(op, entry);
     if (result == 0) {
       entry.writer = &op;
       return;
@@ -374,7 +382,7 @@ void EpollBackend::release(int fd) noexcept {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
   }
   ++entry.generation;
-  entry.registered = entry.in_ready = entry.out_ready = false;
+  entry.registered = entry.input_only = entry.in_ready = entry.out_ready = false;
   entry.short_read_empties = entry.read_to_the_end = false;
   entry.send_failed = entry.starved = false;
   entry.hangup = {};

@@ -79,7 +79,8 @@ bool KernelBackend::cancel_elsewhere(Op& op) {
 }
 
 void KernelBackend::collect_answers() {
-  files_.collect();
+  if (files_.answered()) files_.collect();
+  if (!lookups_.answered()) return;
   for (ResolveOp* op : lookups_.take_answered()) finish(*op, op->error ? -EIO : 0);
 }
 

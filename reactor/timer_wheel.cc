@@ -2,12 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 
 namespace weir::inline v1 {
-namespace {
-constexpr std::uint64_t kNoTick = std::numeric_limits<std::uint64_t>::max();
-}  // namespace
 
 std::uint64_t TimerWheel::ticks_until(Instant instant) const noexcept {
   if (instant <= start_) return 0;
@@ -36,13 +32,23 @@ IntrusiveList<TimerNode>& TimerWheel::slot_for(const TimerNode& node) noexcept {
   }
   const std::uint64_t slot = (tick >> (kBits * level)) & (kSlots - 1);
   occupied_[level] |= std::uint64_t{1} << slot;
+  next_is_known_ = false;
   return slots_[level][slot];
+}
+
+// Asked for several times a turn, most of them without a change in between.
+std::uint64_t TimerWheel::next_tick() const noexcept {
+  const bool emptied = next_slot_ != nullptr && next_slot_->empty();
+  if (!next_is_known_ || emptied) next_tick_ = find_next_tick();
+  return next_tick_;
 }
 
 // The first tick after current_ at which a slot comes up. Cancelling leaves a slot's bit set; it
 // is cleared here when the slot turns out to be empty.
-std::uint64_t TimerWheel::next_tick() const noexcept {
+std::uint64_t TimerWheel::find_next_tick() const noexcept {
   std::uint64_t earliest = kNoTick;
+  next_slot_ = nullptr;
+  next_is_known_ = true;
   for (int level = 0; level < kLevels; ++level) {
     if (occupied_[level] == 0) continue;
     const std::uint64_t position = current_ >> (kBits * level);
@@ -56,7 +62,11 @@ std::uint64_t TimerWheel::next_tick() const noexcept {
         occupied_[level] &= ~(std::uint64_t{1} << slot);
         continue;
       }
-      earliest = std::min(earliest, (position + distance) << (kBits * level));
+      const std::uint64_t tick = (position + distance) << (kBits * level);
+      if (tick < earliest) {
+        earliest = tick;
+        next_slot_ = &slots_[level][slot];
+      }
       break;
     }
   }

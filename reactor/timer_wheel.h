@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 #include "weir/reactor/intrusive_list.h"
 #include "weir/reactor/time.h"
@@ -51,10 +52,12 @@ class TimerWheel {
   static constexpr int kBits = 6;
   static constexpr std::uint64_t kSlots = 1 << kBits;
   static constexpr Duration kTick = std::chrono::milliseconds(1);
+  static constexpr std::uint64_t kNoTick = std::numeric_limits<std::uint64_t>::max();
 
   std::uint64_t ticks_until(Instant instant) const noexcept;
   Instant instant_of(std::uint64_t tick) const noexcept { return start_ + kTick * tick; }
   std::uint64_t next_tick() const noexcept;
+  std::uint64_t find_next_tick() const noexcept;
   IntrusiveList<TimerNode>& slot_for(const TimerNode& node) noexcept;
   void cascade() noexcept;
 
@@ -64,6 +67,10 @@ class TimerWheel {
   mutable std::array<std::uint64_t, kLevels> occupied_{};  // may name slots emptied since
   std::array<std::array<IntrusiveList<TimerNode>, kSlots>, kLevels> slots_;
   IntrusiveList<TimerNode> expired_;
+  // What find_next_tick() has found: it holds until its slot is empty, or something is inserted.
+  mutable const IntrusiveList<TimerNode>* next_slot_ = nullptr;  // null: nothing was found
+  mutable std::uint64_t next_tick_ = kNoTick;
+  mutable bool next_is_known_ = true;
 };
 
 }  // namespace weir::inline v1
