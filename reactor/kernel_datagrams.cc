@@ -137,6 +137,33 @@ struct KernelDatagrams::Inbox {
     headers[i].msg_hdr.msg_namelen = sizeof names[i];
     headers[i].msg_hdr.msg_controllen = controlled ? kControlBytes : 0;
   }
+  // Of the first messages, what the kernel has said.
+  Received take(std::size_t count) noexcept {
+    const sockaddr_in6* same = nullptr;
+    for (std::size_t i = 0; i < count; ++i) {
+      Datagram& entry = entries[i];
+      entry.bytes = {static_cast<const char*>(pieces[i].iov_base), headers[i].msg_len};
+      // A crowd of one sender's is read once.
+      if (same == nullptr || std::memcmp(same, &names[i], sizeof *same) != 0) {
+        entry.from = posix::from_system(&names[i]);
+        same = &names[i];
+      } else {
+        entry.from = entries[i - 1].from;
+      }
+    }
+    const bool any_segment = controlled && take_segments(count);
+    for (std::size_t i = 0; i < count; ++i) give_room(i);
+    return {.entries = {entries.data(), count},
+            .segments = {segments.data(), any_segment ? count : 0},
+            .error = 0};
+  }
+  bool take_segments(std::size_t count) noexcept {
+    std::uint32_t any = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      any |= segments[i] = segment_of(&controls[i], headers[i].msg_hdr.msg_controllen);
+    }
+    return any != 0;
+  }
 
   std::unique_ptr<char[]> memory;
   std::array<mmsghdr, kCount> headers{};
@@ -285,19 +312,7 @@ Datagrams::Received KernelDatagrams::receive(int fd, std::size_t most, bool coal
                        nullptr);
   } while (count < 0 && errno == EINTR);
   if (count < 0) return {.entries = {}, .segments = {}, .error = -errno};
-  const auto received = static_cast<std::size_t>(count);
-  std::uint32_t any_segment = 0;
-  for (std::size_t i = 0; i < received; ++i) {
-    mmsghdr& message = inbox.headers[i];
-    const std::size_t control = message.msg_hdr.msg_controllen;
-    any_segment |= inbox.segments[i] = control == 0 ? 0 : segment_of(&inbox.controls[i], control);
-    inbox.entries[i] = {
-        .bytes = {static_cast<const char*>(inbox.pieces[i].iov_base), message.msg_len},
-        .from = posix::from_system(&inbox.names[i])};
-    inbox.give_room(i);
-  }
-  const std::span segments(inbox.segments.data(), any_segment == 0 ? 0 : received);
-  return {.entries = {inbox.entries.data(), received}, .segments = segments, .error = 0};
+  return inbox.take(static_cast<std::size_t>(count));
 }
 
 int KernelDatagrams::send(int fd, std::span<const DatagramOut> batch) noexcept {

@@ -368,7 +368,77 @@ TEST_P(KernelPollTest, ANumberThatIsNotOpenIsAnError) {
   EXPECT_EQ(poll.results, std::vector<int>{-EBADF});
 }
 
+// A datagram socket on the loopback that is told of what comes, and a way to send to it.
+class KernelDatagramTest : public KernelPollTest {
+ protected:
+  void SetUp() override {
+    KernelPollTest::SetUp();
+    if (IsSkipped()) return;
+    auto fd = door().datagrams().open(Address::loopback_ipv4(0), {});
+    ASSERT_TRUE(fd.has_value()) << fd.error().message();
+    submit(told_, own(*fd));
+    at_ = door().address(*fd, End::local).ip();
+  }
+  void TearDown() override {
+    if (told_.state == OpState::submitted) {
+      door().cancel(told_);
+      EXPECT_TRUE(run_until([this] { return told_.ended; }));
+    }
+    KernelPollTest::TearDown();
+  }
+
+  void send_datagram(std::string_view bytes) {
+    const iovec piece{.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+    const DatagramOut out{.pieces = {&piece, 1}, .segment = 0, .to = &at_};
+    ASSERT_EQ(door().datagrams().send(told_.fd, {&out, 1}), 1);
+  }
+  std::string receive_all() {
+    std::string all;
+    const auto received = door().datagrams().receive(told_.fd, 64, false);
+    for (const Datagram& one : received.entries) all.append(one.bytes).append(" ");
+    return all;
+  }
+
+  Noted<DatagramsOp> told_;
+  IpEndpoint at_;
+};
+
+TEST_P(KernelDatagramTest, RoomToSendIsToldBesideWhatComes) {
+  const Poll& poll = poll_once(told_.fd, Events::writable);
+  ASSERT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::writable);
+  send_datagram("and still");
+  ASSERT_TRUE(run_until([this] { return !told_.results.empty(); }));
+  EXPECT_EQ(receive_all(), "and still ");
+}
+
 WEIR_ON_KERNEL_BACKENDS(KernelPollTest);
+WEIR_ON_KERNEL_BACKENDS(KernelDatagramTest);
+
+class EpollDatagramTest : public KernelDatagramTest {};
+
+// What comes between the news and the receive is received with it. Its edge is stale then, and is
+// no reason to end a wait, every time. (Now and then a signal is.)
+TEST_P(EpollDatagramTest, AStaleEdgeDoesNotWake) {
+  constexpr int kRounds = 20;
+  int woken = 0;
+  for (bool slept = false; !slept && woken < kRounds;) {
+    told_.renew();
+    send_datagram("first");
+    ASSERT_TRUE(run_until([this] { return told_.results.size() == 1; }));
+    send_datagram("second");
+    EXPECT_EQ(receive_all(), "first second ");
+    // poll() leaves the rest of a millisecond to the next one.
+    const Instant until = door().now() + milliseconds(2);
+    EXPECT_EQ(turn(until), 0U);
+    slept = door().now() >= until - milliseconds(1);
+    if (!slept) ++woken;
+  }
+  EXPECT_LT(woken, kRounds) << "it never waits";
+}
+
+INSTANTIATE_TEST_SUITE_P(Epoll, EpollDatagramTest, testing::Values(kernel_backends().front()),
+                         case_name);
 
 }  // namespace
 }  // namespace weir::test
