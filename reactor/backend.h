@@ -79,6 +79,9 @@ struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
   int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
+  // The owner submits more at once, such as a file behind its head: a packet that is not full may
+  // wait for it (MSG_MORE, 200 ms at most).
+  bool more_follows = false;
   alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
 };
 
