@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "weir/http/client_error.h"
 #include "weir/http/request_parser.h"
@@ -79,6 +80,11 @@ class Connection final : private net::StreamUser, private Task {
     ClientError error;
     bool silent = false;  // a part of an answer is out: nothing more may follow
   };
+  // An answered response: when its request came, and where it ends in the connection's output.
+  struct Unsent {
+    Instant begun;
+    std::uint64_t end_at;
+  };
   struct Deadline : TimerNode {
     explicit Deadline(Connection& its_connection) noexcept
         : TimerNode(on_fire), connection(its_connection) {}
@@ -131,6 +137,8 @@ class Connection final : private net::StreamUser, private Task {
   bool goes_out(const Exchange& exchange) const noexcept;
   std::size_t in_stream() const noexcept;
   std::uint64_t sent() const noexcept { return out_ - in_stream(); }
+  void count_answered(Exchange& exchange) noexcept;
+  void count_output() noexcept;
 
   // connection_end.cc
   bool fail_parse();
@@ -171,6 +179,9 @@ class Connection final : private net::StreamUser, private Task {
   std::uint32_t index_ = 0;           // in the server's list
   std::uint64_t requests_ = 0;
   std::uint64_t out_ = 0;             // bytes of output that went to the stream
+  std::uint64_t counted_out_ = 0;     // of those, counted as with the kernel
+  std::size_t counted_queue_ = 0;     // counted as waiting
+  std::vector<Unsent> unsent_;        // measured responses that are not all with the kernel
   std::size_t waiting_ = 0;           // bytes of output that wait for their turn
   std::uint64_t body_bytes_ = 0;      // of the request that is being read
   std::uint64_t dropped_bytes_ = 0;   // of its body, or while lingering: read for nobody

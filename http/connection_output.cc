@@ -174,11 +174,42 @@ bool Connection::advance() {
   return true;
 }
 
+void Connection::count_answered(Exchange& exchange) noexcept {
+  ServerTallies& tallies = core_.tallies;
+  ++tallies.requests_answered;
+  tallies.count_response(exchange.response.status_);
+  exchange.counted = true;
+  if (tallies.latency != nullptr && exchange.response.measured_ && exchange.complete) {
+    unsent_.push_back({.begun = exchange.begun, .end_at = out_});
+  }
+}
+
+// What the kernel has taken, and what waits. Cheap: for every turn of a connection.
+void Connection::count_output() noexcept {
+  ServerTallies& tallies = core_.tallies;
+  const std::size_t in_stream_now = in_stream();
+  const std::uint64_t in_kernel = out_ - in_stream_now;
+  if (in_kernel != counted_out_) {
+    tallies.bytes_out += in_kernel - counted_out_;
+    counted_out_ = in_kernel;
+    const auto done = [&](const Unsent& unsent) { return unsent.end_at <= in_kernel; };
+    const auto rest = std::ranges::find_if_not(unsent_, done);
+    for (auto it = unsent_.begin(); it != rest; ++it) tallies.latency->record(now() - it->begun);
+    unsent_.erase(unsent_.begin(), rest);
+  }
+  const std::size_t queue = in_stream_now + waiting_;
+  if (queue != counted_queue_) {
+    tallies.queue_bytes += queue - counted_queue_;
+    counted_queue_ = queue;
+  }
+}
+
 // Its answer is out of our hands. When nobody is told about it any more it goes at once.
 bool Connection::leave_pipeline(Exchange& exchange) {
   exchange.unlink();
   --pipelined_;
   idle_since_ = now();
+  count_answered(exchange);
   const Response& response = exchange.response;
   const bool keeps = response.plan_->keeps_connection() && exchange.complete;
   const std::uint64_t most = core_.options.requests_per_socket_max;
@@ -263,6 +294,8 @@ bool Connection::hand_over(Exchange& exchange) {
   stream_.set_user(nullptr);
   socket_.set_queue_limits(core_.options.net.socket.queue);
   core_.remove(*this);
+  exchange.counted = true;
+  ++core_.tallies.requests_taken_over;
   Upgrade upgrade{.request = exchange.request, .socket = socket_, .head = std::move(input_)};
   event.emit_each([&](auto& listener, bool) {
     listener(upgrade);

@@ -7,6 +7,7 @@
 
 #include "weir/reactor/assert.h"
 #include "weir/reactor/function.h"
+#include "weir/reactor/tally.h"
 
 namespace weir::inline v1 {
 
@@ -58,6 +59,13 @@ class PostQueue {
     return cells_[head_ & mask_].sequence.load(std::memory_order_acquire) != head_ + 1;
   }
 
+  // Any thread: how many were there a moment ago.
+  std::size_t size() const noexcept {
+    const std::size_t popped = head_;
+    const std::size_t pushed = tail_.load(std::memory_order_relaxed);
+    return pushed > popped ? pushed - popped : 0;
+  }
+
   std::size_t capacity() const noexcept { return mask_ + 1; }
 
  private:
@@ -73,7 +81,7 @@ class PostQueue {
   [[maybe_unused]] char before_tail_[64];
   std::atomic<std::size_t> tail_{0};
   [[maybe_unused]] char before_head_[64];
-  std::size_t head_ = 0;
+  Tally head_;
 };
 
 }  // namespace weir::inline v1

@@ -262,7 +262,7 @@ void Reactor::report_unhandled(const Error& error) {
     return;
   }
   unhandled_logged_ = now();
-  log("unhandled error: " + error.message() + " (" + std::to_string(unhandled_errors_) +
+  log("unhandled error: " + error.message() + " (" + std::to_string(unhandled_errors_.value()) +
       " so far)");
 }
 
@@ -276,8 +276,12 @@ Counters Reactor::counters() const {
           .timers = timers_fired_,
           .unhandled_errors = unhandled_errors_,
           .receive_chunks = backend_->live_chunks(),
+          .receive_memory_max = std::max(options_.receive_memory_max, limits::kReceiveMemoryMin),
           .queue_bytes = ledger_.queue_bytes,
-          .sockets = ledger_.sockets};
+          .queue_bytes_max = ledger_.queue_bytes_max,
+          .sockets = ledger_.sockets,
+          .posted_tasks = posted_.size(),
+          .posted_tasks_max = posted_.capacity()};
 }
 
 WorkGuard::WorkGuard(Reactor& reactor) noexcept : reactor_(&reactor) {
