@@ -76,8 +76,9 @@ void Connection::on_stream_end() noexcept {
 
 void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
-  count_output();
-  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+  const std::size_t left = in_stream();
+  count_sent(out_ - left);
+  if (pipeline_.empty() && left == 0) idle_since_ = now();
   run();
 }
 
@@ -108,7 +109,7 @@ void Connection::run() noexcept {
   } while (!socket_.destroyed() && (again_ || has_work()));
   running_ = false;
   flush_staged();
-  count_output();
+  count_written();
   check_linger();
   update_flow();
   arm();

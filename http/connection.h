@@ -138,7 +138,9 @@ class Connection final : private net::StreamUser, private Task {
   std::size_t in_stream() const noexcept;
   std::uint64_t sent() const noexcept { return out_ - in_stream(); }
   void count_answered(Exchange& exchange) noexcept;
-  void count_output() noexcept;
+  void count_written() noexcept;
+  void count_sent(std::uint64_t in_kernel) noexcept;
+  void measure(std::uint64_t in_kernel) noexcept;
 
   // connection_end.cc
   bool fail_parse();
@@ -179,8 +181,8 @@ class Connection final : private net::StreamUser, private Task {
   std::uint32_t index_ = 0;           // in the server's list
   std::uint64_t requests_ = 0;
   std::uint64_t out_ = 0;             // bytes of output that went to the stream
-  std::uint64_t counted_out_ = 0;     // of those, counted as with the kernel
-  std::size_t counted_queue_ = 0;     // counted as waiting
+  std::uint64_t counted_written_ = 0;  // of out_ and waiting_
+  std::uint64_t counted_sent_ = 0;     // of sent()
   std::vector<Unsent> unsent_;        // measured responses that are not all with the kernel
   std::size_t waiting_ = 0;           // bytes of output that wait for their turn
   std::uint64_t body_bytes_ = 0;      // of the request that is being read

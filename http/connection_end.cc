@@ -186,7 +186,8 @@ void Connection::condemn() noexcept {
   gone_ = true;
   unlink();
   reactor_.wheel().cancel(timer_);
-  core_.tallies.queue_bytes -= counted_queue_;
+  count_written();
+  core_.tallies.bytes_lost += counted_written_ - counted_sent_;
   if (core_.staged_for == this) {
     core_.staged_for = nullptr;
     core_.staged.clear();

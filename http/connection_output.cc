@@ -184,24 +184,27 @@ void Connection::count_answered(Exchange& exchange) noexcept {
   }
 }
 
-// What the kernel has taken, and what waits. Cheap: for every turn of a connection.
-void Connection::count_output() noexcept {
-  ServerTallies& tallies = core_.tallies;
-  const std::size_t in_stream_now = in_stream();
-  const std::uint64_t in_kernel = out_ - in_stream_now;
-  if (in_kernel != counted_out_) {
-    tallies.bytes_out += in_kernel - counted_out_;
-    counted_out_ = in_kernel;
-    const auto done = [&](const Unsent& unsent) { return unsent.end_at <= in_kernel; };
-    const auto rest = std::ranges::find_if_not(unsent_, done);
-    for (auto it = unsent_.begin(); it != rest; ++it) tallies.latency->record(now() - it->begun);
-    unsent_.erase(unsent_.begin(), rest);
-  }
-  const std::size_t queue = in_stream_now + waiting_;
-  if (queue != counted_queue_) {
-    tallies.queue_bytes += queue - counted_queue_;
-    counted_queue_ = queue;
-  }
+void Connection::count_written() noexcept {
+  const std::uint64_t written = out_ + waiting_;
+  if (written == counted_written_) return;
+  core_.tallies.bytes_written += written - counted_written_;
+  counted_written_ = written;
+}
+
+void Connection::count_sent(std::uint64_t in_kernel) noexcept {
+  core_.tallies.bytes_out += in_kernel - counted_sent_;
+  counted_sent_ = in_kernel;
+  if (!unsent_.empty()) measure(in_kernel);
+}
+
+void Connection::measure(std::uint64_t in_kernel) noexcept {
+  Latencies& latency = *core_.tallies.latency;
+  const Instant time = now();
+  auto rest = unsent_.begin();
+  const auto end = unsent_.end();
+  for (; rest != end && rest->end_at <= in_kernel; ++rest) latency.record(time - rest->begun);
+  if (rest == end) return unsent_.clear();
+  unsent_.erase(unsent_.begin(), rest);
 }
 
 // Its answer is out of our hands. When nobody is told about it any more it goes at once.

@@ -30,8 +30,10 @@ ServerStats ServerTallies::read(const net::ServerCounters& connections) const no
                     .requests_cut_off = requests_cut_off,
                     .refusals = refusals,
                     .bytes_in = bytes_in,
-                    .bytes_out = bytes_out,
-                    .queue_bytes = queue_bytes};
+                    .bytes_out = bytes_out};
+  const std::uint64_t written = bytes_written;
+  const std::uint64_t over = stats.bytes_out + bytes_lost;
+  stats.queue_bytes = written > over ? written - over : 0;
   std::ranges::copy(responses, stats.responses.begin());
   if (latency != nullptr) stats.latency = latency->counts();
   return stats;

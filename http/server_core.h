@@ -27,7 +27,8 @@ struct ServerTallies {
   std::array<Tally, ServerStats::kClasses> responses;
   Tally bytes_in;
   Tally bytes_out;
-  Tally queue_bytes;
+  Tally bytes_written;
+  Tally bytes_lost;  // written, and the connection ended before the kernel had them
   std::unique_ptr<Latencies> latency;  // null: not measured
 
   void count_response(int status) noexcept {

@@ -51,6 +51,7 @@ class PostQueue {
     task = std::move(cell.task);
     cell.sequence.store(head_ + mask_ + 1, std::memory_order_release);
     ++head_;
+    ++popped_;
     return true;
   }
 
@@ -61,7 +62,7 @@ class PostQueue {
 
   // Any thread: how many were there a moment ago.
   std::size_t size() const noexcept {
-    const std::size_t popped = head_;
+    const std::size_t popped = popped_;
     const std::size_t pushed = tail_.load(std::memory_order_relaxed);
     return pushed > popped ? pushed - popped : 0;
   }
@@ -81,7 +82,8 @@ class PostQueue {
   [[maybe_unused]] char before_tail_[64];
   std::atomic<std::size_t> tail_{0};
   [[maybe_unused]] char before_head_[64];
-  Tally head_;
+  std::size_t head_ = 0;
+  Tally popped_;  // as head_, for other threads
 };
 
 }  // namespace weir::inline v1

@@ -128,7 +128,7 @@ std::size_t Reactor::run_once(Instant deadline) {
     now_ = backend_->now();
     dispatch(handled);
     const std::size_t fired = wheel_.advance(now_, limits::kTimersPerTurnMax);
-    timers_fired_ += fired;
+    if (fired != 0) timers_fired_ += fired;
     handled += fired;
     only_sorted = handled == 0 && alarm <= now_ && now_ < deadline;
   } while (only_sorted && !has_local_work() && !stop_.load(std::memory_order_acquire));
@@ -200,7 +200,7 @@ std::size_t Reactor::run_posted() {
     task();
     task.reset();
   }
-  tasks_run_ += count;
+  if (count != 0) tasks_run_ += count;
   return count;
 }
 
@@ -216,7 +216,7 @@ std::size_t Reactor::run_rounds() {
     }
     running_.clear();
   }
-  tasks_run_ += count;
+  if (count != 0) tasks_run_ += count;
   return count;
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "http/examples/demo_routes.h"
+#include "http/examples/demo_status.h"
 #include "net/examples/serve_on_threads.h"
 #include "net/examples/server_flags.h"
 #include "weir/http/server.h"
@@ -23,6 +24,7 @@ namespace {
 
 using weir::example::check_numeric;
 using weir::example::DemoRoutes;
+using weir::example::DemoStatus;
 using weir::example::open_directory;
 using weir::example::serve_on_threads;
 using weir::example::ServerFlags;
@@ -39,6 +41,7 @@ struct Flags : ServerFlags {
   std::optional<double> keep_alive_timeout;
   std::optional<std::uint64_t> header_bytes_max;
   std::optional<std::uint64_t> body_bytes_max;
+  bool no_status_page = false;
 };
 
 void describe(CLI::App& app, Flags& flags) {
@@ -60,6 +63,8 @@ void describe(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(std::uint64_t{64}, std::uint64_t{1} << 30));
   app.add_option("--max-body-bytes", flags.body_bytes_max, "of a request; default: any number")
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--no-status-page", flags.no_status_page,
+               "without the page of the running server, /events and /metrics");
 }
 
 weir::Duration time_of(double seconds) {
@@ -75,20 +80,25 @@ weir::http::ServerOptions options_of(const Flags& flags) {
     options.parser.head_bytes_max = static_cast<std::size_t>(*flags.header_bytes_max);
   }
   options.body_bytes_max = flags.body_bytes_max;
+  options.measure_latency = !flags.no_status_page;
   return options;
 }
 
 class DemoServer {
  public:
-  DemoServer(weir::Reactor& reactor, const Flags& flags, DemoRoutes routes)
+  DemoServer(weir::Reactor& reactor, const Flags& flags, DemoRoutes routes,
+             weir::http::StatusBoard& board)
       : reactor_(reactor),
         flags_(flags),
         server_(
             reactor,
-            [routes](weir::http::Request& request, weir::http::Response& response) {
+            [this, routes](weir::http::Request& request, weir::http::Response& response) {
+              if (status_ && status_->answer(request, response)) return;
               routes.answer(request, response);
             },
-            options_of(flags)) {}
+            options_of(flags)) {
+    if (!flags.no_status_page) status_.emplace(server_, board);
+  }
 
   weir::Expected<weir::Address> listen(int port) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
@@ -105,12 +115,14 @@ class DemoServer {
   weir::Reactor& reactor_;
   const Flags& flags_;
   weir::http::Server server_;
+  std::optional<DemoStatus> status_;
 };
 
 int serve(const Flags& flags, DemoRoutes routes) {
+  weir::http::StatusBoard board;
   return serve_on_threads<DemoServer>(
-      flags.backend, flags.threads, flags.port, [&flags, routes](weir::Reactor& reactor) {
-        return std::make_unique<DemoServer>(reactor, flags, routes);
+      flags.backend, flags.threads, flags.port, [&](weir::Reactor& reactor) {
+        return std::make_unique<DemoServer>(reactor, flags, routes, board);
       });
 }
 
