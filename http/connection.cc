@@ -52,6 +52,7 @@ void Connection::look_again() noexcept {
 // ---- What the stream tells ----
 
 void Connection::on_stream_data(Buffer bytes) noexcept {
+  core_.tallies.bytes_in += bytes.size();
   if (phase_ == Phase::lingering || phase_ == Phase::surrendered) {
     discard(bytes.size());
   } else if (input_.empty()) {
@@ -75,7 +76,9 @@ void Connection::on_stream_end() noexcept {
 
 void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
-  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+  const std::size_t left = in_stream();
+  count_sent(out_ - left);
+  if (pipeline_.empty() && left == 0) idle_since_ = now();
   run();
 }
 
@@ -106,6 +109,7 @@ void Connection::run() noexcept {
   } while (!socket_.destroyed() && (again_ || has_work()));
   running_ = false;
   flush_staged();
+  count_written();
   check_linger();
   update_flow();
   arm();
@@ -203,9 +207,11 @@ bool Connection::begin_request(std::size_t consumed) {
   }
   consume(consumed);
   exchange->ordinal = ++requests_;
+  exchange->begun = now();
+  ++core_.tallies.requests_begun;
   body_bytes_ = dropped_bytes_ = 0;
   unasked_ = false;
-  body_begun_ = now();
+  body_begun_ = exchange->begun;
   reading_ = exchange;
   pipeline_.push_back(*exchange);
   if (++pipelined_ == 1) take_turn(*exchange);

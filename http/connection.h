@@ -5,6 +5,7 @@
 #include <optional>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 #include "weir/http/client_error.h"
 #include "weir/http/request_parser.h"
@@ -81,6 +82,11 @@ class Connection final : private net::StreamUser, private Task {
     ClientError error;
     bool silent = false;  // a part of an answer is out: nothing more may follow
   };
+  // An answered response: when its request came, and where it ends in the connection's output.
+  struct Unsent {
+    Instant begun;
+    std::uint64_t end_at;
+  };
   struct Deadline : TimerNode {
     explicit Deadline(Connection& its_connection) noexcept
         : TimerNode(on_fire), connection(its_connection) {}
@@ -137,6 +143,10 @@ class Connection final : private net::StreamUser, private Task {
   std::size_t staged() const noexcept;
   std::size_t in_stream() const noexcept;
   std::uint64_t sent() const noexcept { return out_ - in_stream(); }
+  void count_answered(Exchange& exchange) noexcept;
+  void count_written() noexcept;
+  void count_sent(std::uint64_t in_kernel) noexcept;
+  void measure(std::uint64_t in_kernel) noexcept;
 
   // connection_end.cc
   bool fail_parse();
@@ -178,6 +188,9 @@ class Connection final : private net::StreamUser, private Task {
   std::uint64_t requests_ = 0;
   std::uint64_t out_ = 0;             // bytes of output that went to the stream
   net::Queued waiting_;               // output that waits for its turn
+  std::uint64_t counted_written_ = 0;  // of out_ and waiting_
+  std::uint64_t counted_sent_ = 0;     // of sent()
+  std::vector<Unsent> unsent_;        // measured responses that are not all with the kernel
   std::uint64_t body_bytes_ = 0;      // of the request that is being read
   std::uint64_t dropped_bytes_ = 0;   // of its body, or while lingering: read for nobody
   std::optional<Failure> failure_;

@@ -31,6 +31,7 @@ bool Connection::fail_parse() {
 bool Connection::fail(const ClientError& error) {
   if (phase_ != Phase::reading) return true;
   phase_ = Phase::closing;
+  ++core_.tallies.refusals;
   failure_.emplace(Failure{.error = error});
   return cut_reading();
 }
@@ -61,6 +62,7 @@ bool Connection::answer_failure() {
   }
   if (core_.client_error.empty()) {
     send(error_answer(failure.error.status));
+    core_.tallies.count_response(failure.error.status);
     close_after_output();
     return true;
   }
@@ -162,6 +164,7 @@ bool Connection::cut_request(Exchange& exchange, std::error_code code) {
 // Precondition: the exchange is in no list.
 bool Connection::cut_off(Exchange& exchange, std::error_code code) {
   Response& response = exchange.response;
+  if (!std::exchange(exchange.counted, true)) ++core_.tallies.requests_cut_off;
   const bool served = response.finished_ && exchange.request.complete_;
   response.destroyed_ = !response.finished_;
   const bool going_on = (served || exchange.request.aborted_ || cut_request(exchange, code)) &&
@@ -183,6 +186,8 @@ void Connection::condemn() noexcept {
   gone_ = true;
   unlink();
   reactor_.wheel().cancel(timer_);
+  count_written();
+  core_.tallies.bytes_lost += counted_written_ - counted_sent_;
   if (core_.staged_for == this) {
     core_.staged_for = nullptr;
     core_.staged.clear();

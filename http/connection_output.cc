@@ -215,11 +215,45 @@ bool Connection::advance() {
   return true;
 }
 
+void Connection::count_answered(Exchange& exchange) noexcept {
+  ServerTallies& tallies = core_.tallies;
+  ++tallies.requests_answered;
+  tallies.count_response(exchange.response.status_);
+  exchange.counted = true;
+  if (tallies.latency != nullptr && exchange.response.measured_ && exchange.complete) {
+    unsent_.push_back({.begun = exchange.begun, .end_at = out_});
+  }
+}
+
+void Connection::count_written() noexcept {
+  const std::uint64_t written = out_ + waiting_.bytes;
+  if (written == counted_written_) return;
+  core_.tallies.bytes_written += written - counted_written_;
+  counted_written_ = written;
+}
+
+void Connection::count_sent(std::uint64_t in_kernel) noexcept {
+  core_.tallies.bytes_out += in_kernel - counted_sent_;
+  counted_sent_ = in_kernel;
+  if (!unsent_.empty()) measure(in_kernel);
+}
+
+void Connection::measure(std::uint64_t in_kernel) noexcept {
+  Latencies& latency = *core_.tallies.latency;
+  const Instant time = now();
+  auto rest = unsent_.begin();
+  const auto end = unsent_.end();
+  for (; rest != end && rest->end_at <= in_kernel; ++rest) latency.record(time - rest->begun);
+  if (rest == end) return unsent_.clear();
+  unsent_.erase(unsent_.begin(), rest);
+}
+
 // Its answer is out of our hands. When nobody is told about it any more it goes at once.
 bool Connection::leave_pipeline(Exchange& exchange) {
   exchange.unlink();
   --pipelined_;
   idle_since_ = now();
+  count_answered(exchange);
   const Response& response = exchange.response;
   const bool keeps = response.plan_->keeps_connection() && exchange.complete;
   const std::uint64_t most = core_.options.requests_per_socket_max;
@@ -304,6 +338,8 @@ bool Connection::hand_over(Exchange& exchange) {
   stream_.set_user(nullptr);
   socket_.set_queue_limits(core_.options.net.socket.queue);
   core_.remove(*this);
+  exchange.counted = true;
+  ++core_.tallies.requests_taken_over;
   Upgrade upgrade{.request = exchange.request, .socket = socket_, .head = std::move(input_)};
   event.emit_each([&](auto& listener, bool) {
     listener(upgrade);

@@ -15,7 +15,7 @@ void Exchange::reset() noexcept {
   ordinal = 0;
   written = 0;
   begin_at = 0;
-  in_turn = answered = closes = upgrades = false;
+  in_turn = answered = closes = counted = upgrades = false;
   complete = true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "weir/http/response.h"
 #include "weir/reactor/intrusive_list.h"
+#include "weir/reactor/time.h"
 #include "http/waiting.h"
 
 namespace weir::inline v1::http {
@@ -45,10 +46,12 @@ struct Exchange final : ListNode {
   Waiting waiting;            // its turn has not come, or it is corked
   std::uint64_t written = 0;  // bytes of its output
   std::uint64_t begin_at = 0;  // in turn: where in the connection's output they begin
+  Instant begun;          // its request's head was complete
   bool in_turn = false;   // what is written goes out
   bool answered = false;  // its response has ended
   bool complete = true;   // answered: with all the bytes that its head has promised
   bool closes = false;    // its response says Connection: close, whatever else is the case
+  bool counted = false;   // as answered, taken over or cut off
   bool upgrades = false;  // waits to be alone, for 'upgrade' or 'connect'
 };
 

@@ -18,6 +18,7 @@ void Response::reset() noexcept {
   reason_.clear();
   status_ = 200;
   sends_date_ = true;
+  measured_ = true;
   continued_ = false;
 }
 

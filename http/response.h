@@ -39,6 +39,8 @@ class Response final : public OutgoingMessage<Response, Exchange> {
   Expected<void> write_head(int status, std::string_view reason,
                             std::initializer_list<Field> headers = {});
   void set_send_date(bool on) noexcept { sends_date_ = on; }
+  // Off: its time is not in ServerStats::latency. For what is long by design, as a stream of events.
+  void set_measured(bool on) noexcept { measured_ = on; }
 
   // Interim answers; any number, before the head. `trailer_invalid` and the like: see
   // append_early_hints(). Dropped for HTTP/1.0.
@@ -73,6 +75,7 @@ class Response final : public OutgoingMessage<Response, Exchange> {
   std::string reason_;
   int status_ = 200;
   bool sends_date_ = true;
+  bool measured_ = true;
   bool continued_ = false;  // a 100 was sent
 };
 

@@ -8,7 +8,7 @@
 namespace weir::inline v1::http {
 
 Server::Server(Reactor& reactor, ServerOptions options)
-    : core_(new ServerCore(reactor, std::move(options))) {}
+    : core_(new ServerCore(*this, reactor, std::move(options))) {}
 
 Server::Server(Reactor& reactor, Handler handler, ServerOptions options)
     : Server(reactor, std::move(options)) {
@@ -49,7 +49,7 @@ bool Server::listening() const noexcept { return core_->net->listening(); }
 Address Server::address() const { return core_->net->address(); }
 
 Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
-  core_->closing = true;
+  core_->begin_closing();
   for (Connection* connection : core_->connections) connection->server_closes();
   if (!done) return core_->net->close();
   return core_->net->close(
@@ -76,6 +76,10 @@ void Server::close_all_connections() { core_->net->close_all_connections(); }
 
 std::size_t Server::connections() const noexcept { return core_->net->connections(); }
 const ServerOptions& Server::options() const noexcept { return core_->options; }
+ServerStats Server::stats() const noexcept {
+  return core_->tallies.read(core_->net->counters());
+}
+
 net::Server& Server::net() noexcept { return *core_->net; }
 Reactor& Server::reactor() const noexcept { return core_->reactor; }
 
@@ -126,6 +130,10 @@ ListenerId Server::on_server_error(Function<void(Server&, const Error&)> call, T
       times);
 }
 
+ListenerId Server::on_closing(Function<void(Server&)> call, Times times) {
+  return core_->close_begun.add(std::move(call), times == Times::once);
+}
+
 ListenerId Server::on_server_close(Function<void(Server&)> call, Times times) {
   return core_->net->on_server_close(
       boxed([this, call = std::move(call)](net::Server&) mutable { call(*this); }), times);
@@ -140,6 +148,7 @@ void Server::off(ListenerId id) noexcept {
   core_->client_error.remove(id);
   core_->drop_request.remove(id);
   core_->timeout.remove(id);
+  core_->close_begun.remove(id);
   core_->net->off(id);
 }
 

@@ -8,6 +8,7 @@
 #include "weir/http/request.h"
 #include "weir/http/response.h"
 #include "weir/http/server_options.h"
+#include "weir/http/server_stats.h"
 #include "weir/net/server.h"
 #include "weir/net/socket.h"
 
@@ -55,6 +56,8 @@ class Server {
 
   std::size_t connections() const noexcept;
   const ServerOptions& options() const noexcept;
+  // Any thread, while the server lives; on the simulator the owner's.
+  ServerStats stats() const noexcept;
   net::Server& net() noexcept;  // for 'connection', 'drop' and the like
   Reactor& reactor() const noexcept;
 
@@ -82,6 +85,9 @@ class Server {
   ListenerId on_timeout(Function<void(net::Socket&)> call, Times times = Times::always);
   ListenerId on_server_error(Function<void(Server&, const Error&)> call,
                              Times times = Times::always);
+  // close() or drain() was called, for the first time since listen(). What has no end of its own, as
+  // a stream of events, is to come to one.
+  ListenerId on_closing(Function<void(Server&)> call, Times times = Times::always);
   // After close(), when no connection is left.
   ListenerId on_server_close(Function<void(Server&)> call, Times times = Times::always);
   void off(ListenerId id) noexcept;

@@ -22,16 +22,48 @@ Duration default_headers_timeout(Duration request_timeout) noexcept {
 
 }  // namespace
 
-ServerCore::ServerCore(Reactor& its_reactor, ServerOptions its_options)
-    : reactor(its_reactor),
+ServerStats ServerTallies::read(const net::ServerCounters& connections) const noexcept {
+  ServerStats stats{.connections = connections,
+                    .requests_begun = requests_begun,
+                    .requests_answered = requests_answered,
+                    .requests_taken_over = requests_taken_over,
+                    .requests_cut_off = requests_cut_off,
+                    .refusals = refusals,
+                    .bytes_in = bytes_in,
+                    .bytes_out = bytes_out};
+  const std::uint64_t written = bytes_written;
+  const std::uint64_t over = stats.bytes_out + bytes_lost;
+  stats.queue_bytes = written > over ? written - over : 0;
+  std::ranges::copy(responses, stats.responses.begin());
+  if (latency != nullptr) stats.latency = latency->counts();
+  return stats;
+}
+
+ServerCore::ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions its_options)
+    : Task([](Task& task) noexcept { static_cast<ServerCore&>(task).tell_closing(); }),
+      server(its_server),
+      reactor(its_reactor),
       part(HttpPart::of(its_reactor)),
       options(std::move(its_options)),
       net(std::in_place, its_reactor, for_connections(options.net)) {
   if (!options.headers_timeout) {
     options.headers_timeout = default_headers_timeout(options.request_timeout);
   }
+  if (options.measure_latency) tallies.latency = std::make_unique<Latencies>();
   net->on_connection([this](net::Socket& socket) { accept(socket); });
   net->on_server_close([this](net::Server&) { drain_timer.cancel(); });
+}
+
+void ServerCore::begin_closing() {
+  if (!std::exchange(closing, true) && !close_begun.empty()) reactor.schedule(*this);
+}
+
+void ServerCore::tell_closing() noexcept {
+  if (gone || !closing) return;
+  close_begun.emit_each([this](auto& listener, bool) {
+    listener(server);
+    return !gone;
+  });
 }
 
 void ServerCore::accept(net::Socket& socket) {
@@ -59,6 +91,7 @@ std::string& ServerCore::stage_for(Connection& connection) {
 
 void ServerCore::abandon() {
   gone = true;
+  unlink();
   drain_timer.cancel();
   for (Connection* connection : connections) connection->abandon();
   connections.clear();

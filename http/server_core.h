@@ -1,6 +1,8 @@
 // What a server and its connections share. Private to http.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -8,23 +10,49 @@
 #include <vector>
 
 #include "weir/http/head_date.h"
+#include "weir/http/latency.h"
 #include "weir/http/server.h"
+#include "weir/reactor/tally.h"
 #include "http/http_part.h"
 
 namespace weir::inline v1::http {
 
+// Counted by the server's thread, read by any; see ServerStats.
+struct ServerTallies {
+  Tally requests_begun;
+  Tally requests_answered;
+  Tally requests_taken_over;
+  Tally requests_cut_off;
+  Tally refusals;
+  std::array<Tally, ServerStats::kClasses> responses;
+  Tally bytes_in;
+  Tally bytes_out;
+  Tally bytes_written;
+  Tally bytes_lost;  // written, and the connection ended before the kernel had them
+  std::unique_ptr<Latencies> latency;  // null: not measured
+
+  void count_response(int status) noexcept {
+    const auto last = static_cast<int>(responses.size()) - 1;
+    ++responses[static_cast<std::size_t>(std::clamp(status / 100 - 1, 0, last))];
+  }
+  ServerStats read(const net::ServerCounters& connections) const noexcept;
+};
+
 // Owner: the Server, until it goes; then a task, when no handler can be running.
-struct ServerCore {
-  ServerCore(Reactor& its_reactor, ServerOptions its_options);
+struct ServerCore : private Task {
+  ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions its_options);
 
   // The server goes: no handler is called any more, all connections end.
   void abandon();
+  // close() was called: tells it, soon.
+  void begin_closing();
   void accept(net::Socket& socket);
   void remove(Connection& connection) noexcept;
   // Output of `connection` is gathered in `staged` from now on.
   std::string& stage_for(Connection& connection);
   std::string_view date() noexcept { return head_date.text(reactor.backend().unix_seconds()); }
 
+  Server& server;  // valid until it is gone
   Reactor& reactor;
   HttpPart& part;
   ServerOptions options;
@@ -35,6 +63,7 @@ struct ServerCore {
   // heads, chunk lines and small bodies become one piece of its queue.
   std::string staged;
   Connection* staged_for = nullptr;
+  ServerTallies tallies;
   Timer drain_timer;
   bool closing = false;  // close() was called
   bool gone = false;     // the server is
@@ -47,6 +76,10 @@ struct ServerCore {
   net::Event<const ClientError&, net::Socket&> client_error;
   net::Event<Request&> drop_request;
   net::Event<net::Socket&> timeout;
+  net::Event<Server&> close_begun;
+
+ private:
+  void tell_closing() noexcept;
 };
 
 }  // namespace weir::inline v1::http

@@ -2,7 +2,9 @@
 
 namespace weir::inline v1::net {
 
-NetPart::NetPart(Reactor& reactor) noexcept : reactor_(reactor), reaper_(*this) {}
+NetPart::NetPart(Reactor& reactor) noexcept : reactor_(reactor), reaper_(*this) {
+  set_budget(limits::kReactorQueueBytesDefault);
+}
 
 NetPart::~NetPart() {
   reap();
@@ -48,7 +50,10 @@ void NetPart::queued(std::size_t bytes) noexcept {
   reactor_.schedule(reaper_);
 }
 
-bool NetPart::over_budget() const noexcept { return reactor_.ledger().queue_bytes > budget_; }
+bool NetPart::over_budget() const noexcept {
+  const Ledger& ledger = reactor_.ledger();
+  return ledger.queue_bytes > ledger.queue_bytes_max;
+}
 
 // One holder a time: what it gives back may be enough.
 void NetPart::shed() noexcept {
@@ -60,7 +65,8 @@ void NetPart::shed() noexcept {
     if (largest == nullptr || output.queue.memory() > largest->queue.memory()) largest = &output;
   });
   if (largest == nullptr) return;
-  const bool must_close = reactor_.ledger().queue_bytes > 2 * budget_;
+  const Ledger& ledger = reactor_.ledger();
+  const bool must_close = ledger.queue_bytes > 2 * ledger.queue_bytes_max;
   largest->op.channel->owner()->on_over_budget(must_close);
 }
 

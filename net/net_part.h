@@ -39,7 +39,7 @@ class NetPart {
   void queued(std::size_t bytes) noexcept;
   void unqueued(std::size_t bytes) noexcept { reactor_.ledger().queue_bytes -= bytes; }
   bool over_budget() const noexcept;
-  void set_budget(std::size_t bytes) noexcept { budget_ = bytes; }
+  void set_budget(std::size_t bytes) noexcept { reactor_.ledger().queue_bytes_max = bytes; }
 
   // Destroys a thing when no handler of it can be running any more: in a task of its own.
   struct Condemned {
@@ -64,7 +64,6 @@ class NetPart {
   IntrusiveList<Output> in_use_;
   IntrusiveList<Output> spare_;
   std::size_t spare_count_ = 0;
-  std::size_t budget_ = limits::kReactorQueueBytesDefault;
   bool shed_due_ = false;
   Reaper reaper_;
   std::vector<Condemned> condemned_;

@@ -58,6 +58,7 @@ Server::Server(Reactor& reactor, ServerOptions options)
       net_(NetPart::of(reactor)),
       options_(std::move(options)),
       events_(std::make_unique<Events>()),
+      open_max_(options_.max_connections.value_or(kNoLimit)),
       pending_(std::make_unique<Pending>()) {
   SocketSlab::of(net_);
 }
@@ -84,6 +85,12 @@ void Server::remove_listener(ListenerId id) noexcept {
   events_->error.remove(id);
   events_->drop.remove(id);
   events_->close.remove(id);
+}
+
+ServerCounters Server::counters() const noexcept {
+  ServerCounters counters{.accepted = accepted_, .dropped = dropped_, .open = open_};
+  if (const std::uint64_t most = open_max_; most != kNoLimit) counters.open_max = most;
+  return counters;
 }
 
 SocketEvents& Server::own_events() { return events_->sockets; }
@@ -221,6 +228,7 @@ void Server::forget_listening() noexcept {
 // ---- Accepting ----
 
 void Server::on_accepted(int fd) noexcept {
+  ++accepted_;
   if (refuse(fd)) return;
   Socket* socket = SocketSlab::of(net_).sockets.create(*this, net_, options_.socket,
                                                        events_->sockets);
@@ -243,7 +251,7 @@ void Server::on_accepted(int fd) noexcept {
 
 // A connection that the limit or the block list keeps out is closed at once; its peer sees the end.
 bool Server::refuse(int fd) {
-  const bool too_many = options_.max_connections && open_ >= *options_.max_connections;
+  const bool too_many = open_ >= open_max_;
   if (!too_many && options_.block_list == nullptr) return false;
   Backend& backend = net_.reactor().backend();
   const Drop drop{.local = Address(backend.address(fd, End::local).ip()),
@@ -251,6 +259,7 @@ bool Server::refuse(int fd) {
   const bool blocked =
       options_.block_list != nullptr && options_.block_list->check(drop.remote);
   if (!too_many && !blocked) return false;
+  ++dropped_;
   backend.shutdown(fd, Direction::both);
   backend.close(fd);
   if (blocked) return true;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -46,6 +47,14 @@ struct Drop {
   Address remote;
 };
 
+// What a server has done so far, and what it holds now. Each number is of a moment of its own.
+struct ServerCounters {
+  std::uint64_t accepted = 0;  // connections
+  std::uint64_t dropped = 0;   // of those, closed at once for max_connections or the block list
+  std::size_t open = 0;        // whose 'close' has not come
+  std::optional<std::size_t> open_max = {};  // max_connections
+};
+
 // Owner: the user. Destroying it calls no handler any more, closes the listener and ends its
 // connections. Thread: the reactor's. The reactor outlives it.
 // Listeners for all its sockets are set on the server itself (see SocketListeners): one table
@@ -87,8 +96,10 @@ class Server final : public SocketListeners<Server>,
   // Whose 'close' has not come.
   std::size_t connections() const noexcept { return open_; }
   void set_max_connections(std::optional<std::size_t> most) noexcept {
-    options_.max_connections = most;
+    open_max_ = most.value_or(kNoLimit);
   }
+  // Any thread, while the server lives; on the simulator the owner's.
+  ServerCounters counters() const noexcept;
   Reactor& reactor() const noexcept { return net_.reactor(); }
   void ref();
   void unref();  // listening alone does not keep run() going any more
@@ -108,6 +119,7 @@ class Server final : public SocketListeners<Server>,
   friend class Socket;
   friend class SocketListeners<Server>;
   struct Events;
+  static constexpr std::uint64_t kNoLimit = UINT64_MAX;
 
   SocketEvents& own_events();
   void data_listener_added();
@@ -138,7 +150,10 @@ class Server final : public SocketListeners<Server>,
   Address address_;
   std::vector<Socket*> sockets_;
   std::vector<Listener*> closers_;  // closed by us, their fds are still open
-  std::size_t open_ = 0;  // sockets whose 'close' has not come
+  Tally open_;      // sockets whose 'close' has not come
+  Tally open_max_;  // or kNoLimit
+  Tally accepted_;
+  Tally dropped_;
   Timer drain_timer_;
   struct Pending;
   std::unique_ptr<Pending> pending_;  // what goes with the listen() and close() under way

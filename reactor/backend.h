@@ -18,6 +18,7 @@
 #include "weir/reactor/error.h"
 #include "weir/reactor/intrusive_list.h"
 #include "weir/reactor/limits.h"
+#include "weir/reactor/tally.h"
 #include "weir/reactor/time.h"
 
 namespace weir::inline v1 {
@@ -226,12 +227,12 @@ const char* name_of(BackendKind kind) noexcept;
 
 // What a backend has counted since it was made.
 struct BackendCounters {
-  std::uint64_t system_calls = 0;
-  std::uint64_t completions = 0;
-  std::uint64_t multishot_receives = 0;  // results that came without a submission of their own
-  std::uint64_t multishot_rearms = 0;    // repeating operations that the kernel had ended
-  std::uint64_t ring_dry = 0;            // receives that found no memory
-  std::uint64_t inline_sends = 0;        // sends made by a plain system call
+  Tally system_calls;
+  Tally completions;
+  Tally multishot_receives;  // results that came without a submission of their own
+  Tally multishot_rearms;    // repeating operations that the kernel had ended
+  Tally ring_dry;            // receives that found no memory
+  Tally inline_sends;        // sends made by a plain system call
 };
 
 // One per reactor, one thread (but wake()). Destroying it with operations in flight is a bug: the
@@ -291,10 +292,11 @@ class Backend {
   // fd becomes readable at `until`.
   virtual void prepare(Instant until) noexcept = 0;
 
+  // These two are for any thread, but on the simulator.
   const BackendCounters& counters() const noexcept { return counters_; }
-  // Receive memory in use, chunks; and whether it is more than a quarter of the limit: time not to
-  // take in what nobody reads.
+  // Receive memory in use, chunks of kReceiveChunkBytes.
   virtual std::size_t live_chunks() const noexcept = 0;
+  // Whether that is more than a quarter of the limit: time not to take in what nobody reads.
   virtual bool memory_in_demand() const noexcept = 0;
 
  protected:

@@ -7,6 +7,7 @@
 
 #include "weir/reactor/buffer.h"
 #include "weir/reactor/limits.h"
+#include "weir/reactor/tally.h"
 
 namespace weir::inline v1 {
 
@@ -34,7 +35,7 @@ class BufferPool {
   // as the limit again. Empty beyond that, or when memory is refused.
   Buffer copy_out(std::string_view bytes) noexcept;
   std::size_t chunk_bytes() const noexcept { return chunk_bytes_; }
-  std::size_t live_chunks() const noexcept { return live_; }
+  std::size_t live_chunks() const noexcept { return live_; }  // any thread
   // Counts chunks that came back; who waits for memory compares it.
   std::uint64_t returned() const noexcept { return returned_; }
 
@@ -51,7 +52,7 @@ class BufferPool {
   };
   std::size_t chunk_bytes_;
   std::size_t chunks_max_;
-  std::size_t live_ = 0;
+  Tally live_;
   std::size_t free_count_ = 0;
   std::size_t copied_bytes_ = 0;  // in copies that are not gone yet
   std::uint64_t returned_ = 0;

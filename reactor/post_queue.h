@@ -7,6 +7,7 @@
 
 #include "weir/reactor/assert.h"
 #include "weir/reactor/function.h"
+#include "weir/reactor/tally.h"
 
 namespace weir::inline v1 {
 
@@ -50,12 +51,20 @@ class PostQueue {
     task = std::move(cell.task);
     cell.sequence.store(head_ + mask_ + 1, std::memory_order_release);
     ++head_;
+    ++popped_;
     return true;
   }
 
   // Owner thread; a task that is being written at this moment may not count yet.
   bool empty() const noexcept {
     return cells_[head_ & mask_].sequence.load(std::memory_order_acquire) != head_ + 1;
+  }
+
+  // Any thread: how many were there a moment ago.
+  std::size_t size() const noexcept {
+    const std::size_t popped = popped_;
+    const std::size_t pushed = tail_.load(std::memory_order_relaxed);
+    return pushed > popped ? pushed - popped : 0;
   }
 
   std::size_t capacity() const noexcept { return mask_ + 1; }
@@ -74,6 +83,7 @@ class PostQueue {
   std::atomic<std::size_t> tail_{0};
   [[maybe_unused]] char before_head_[64];
   std::size_t head_ = 0;
+  Tally popped_;  // as head_, for other threads
 };
 
 }  // namespace weir::inline v1

@@ -128,7 +128,7 @@ std::size_t Reactor::run_once(Instant deadline) {
     now_ = backend_->now();
     dispatch(handled);
     const std::size_t fired = wheel_.advance(now_, limits::kTimersPerTurnMax);
-    timers_fired_ += fired;
+    if (fired != 0) timers_fired_ += fired;
     handled += fired;
     only_sorted = handled == 0 && alarm <= now_ && now_ < deadline;
   } while (only_sorted && !has_local_work() && !stop_.load(std::memory_order_acquire));
@@ -200,7 +200,7 @@ std::size_t Reactor::run_posted() {
     task();
     task.reset();
   }
-  tasks_run_ += count;
+  if (count != 0) tasks_run_ += count;
   return count;
 }
 
@@ -216,7 +216,7 @@ std::size_t Reactor::run_rounds() {
     }
     running_.clear();
   }
-  tasks_run_ += count;
+  if (count != 0) tasks_run_ += count;
   return count;
 }
 
@@ -262,7 +262,7 @@ void Reactor::report_unhandled(const Error& error) {
     return;
   }
   unhandled_logged_ = now();
-  log("unhandled error: " + error.message() + " (" + std::to_string(unhandled_errors_) +
+  log("unhandled error: " + error.message() + " (" + std::to_string(unhandled_errors_.value()) +
       " so far)");
 }
 
@@ -276,8 +276,12 @@ Counters Reactor::counters() const {
           .timers = timers_fired_,
           .unhandled_errors = unhandled_errors_,
           .receive_chunks = backend_->live_chunks(),
+          .receive_memory_max = std::max(options_.receive_memory_max, limits::kReceiveMemoryMin),
           .queue_bytes = ledger_.queue_bytes,
-          .sockets = ledger_.sockets};
+          .queue_bytes_max = ledger_.queue_bytes_max,
+          .sockets = ledger_.sockets,
+          .posted_tasks = posted_.size(),
+          .posted_tasks_max = posted_.capacity()};
 }
 
 WorkGuard::WorkGuard(Reactor& reactor) noexcept : reactor_(&reactor) {

@@ -14,6 +14,7 @@
 #include "weir/reactor/intrusive_list.h"
 #include "weir/reactor/post_queue.h"
 #include "weir/reactor/slab.h"
+#include "weir/reactor/tally.h"
 #include "weir/reactor/time.h"
 #include "weir/reactor/timer_wheel.h"
 
@@ -112,7 +113,7 @@ struct ReactorOptions {
   Function<void(std::string_view)> log = {};
 };
 
-// What a reactor has done so far, and what it holds now.
+// What a reactor has done so far, and what it holds now. Each number is of a moment of its own.
 struct Counters {
   BackendKind backend = BackendKind::automatic;
   std::string reason = {};   // why this backend
@@ -122,15 +123,20 @@ struct Counters {
   std::uint64_t tasks = 0;   // deferred and posted ones that have run
   std::uint64_t timers = 0;  // fired
   std::uint64_t unhandled_errors = 0;
-  std::size_t receive_chunks = 0;  // of receive memory in use
-  std::size_t queue_bytes = 0;     // accepted by write() and not yet by the kernel, all sockets
-  std::size_t sockets = 0;         // connections that are open
+  std::size_t receive_chunks = 0;     // of receive memory in use, kReceiveChunkBytes each
+  std::size_t receive_memory_max = 0;  // bytes
+  std::size_t queue_bytes = 0;      // accepted by write() and not yet by the kernel, all sockets
+  std::size_t queue_bytes_max = 0;  // what they may hold together; 0: nobody has a queue yet
+  std::size_t sockets = 0;          // connections that are open
+  std::size_t posted_tasks = 0;     // not yet run
+  std::size_t posted_tasks_max = 0;
 };
 
 // Totals that the layers above keep up to date.
 struct Ledger {
-  std::size_t queue_bytes = 0;
-  std::size_t sockets = 0;
+  Tally queue_bytes;
+  Tally queue_bytes_max;  // the budget of all write queues
+  Tally sockets;
 };
 
 // Owner: whoever makes it; it outlives the sockets, servers, timers and watches on it.
@@ -189,6 +195,7 @@ class Reactor {
   int fd() noexcept;
   void prepare();
 
+  // Any thread, while the reactor lives; on the simulator the owner's.
   Counters counters() const;
   Backend& backend() noexcept { return *backend_; }
   Ledger& ledger() noexcept { return ledger_; }
@@ -212,7 +219,7 @@ class Reactor {
   }
   // The turn that is going on, or else the one that comes next.
   bool memory_in_demand() const noexcept { return backend_->memory_in_demand(); }
-  std::uint64_t turn() const noexcept { return in_turn_ ? turns_ : turns_ + 1; }
+  std::uint64_t turn() const noexcept { return in_turn_ ? turns_.value() : turns_ + 1; }
   void adopt(Resident& resident) noexcept { residents_.push_back(resident); }
   TimerWheel& wheel() noexcept { return wheel_; }
   // True while the reactor destroys itself: residents go, nobody is told.
@@ -272,10 +279,10 @@ class Reactor {
   Function<void(const Error&)> unhandled_;
   Instant unhandled_logged_ = Instant::min();
   Ledger ledger_;
-  std::uint64_t turns_ = 0;
-  std::uint64_t tasks_run_ = 0;
-  std::uint64_t timers_fired_ = 0;
-  std::uint64_t unhandled_errors_ = 0;
+  Tally turns_;
+  Tally tasks_run_;
+  Tally timers_fired_;
+  Tally unhandled_errors_;
   long references_ = 0;
   std::uint64_t thread_ = 0;  // whose it is: the one that runs it first
   bool in_run_ = false;

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "http/examples/demo_routes.h"
+#include "http/examples/demo_status.h"
 #include "net/examples/serve_on_threads.h"
 #include "net/examples/server_flags.h"
 #include "weir/http/server.h"
@@ -24,6 +25,7 @@ namespace {
 
 using weir::example::check_numeric;
 using weir::example::DemoRoutes;
+using weir::example::DemoStatus;
 using weir::example::serve_on_threads;
 using weir::example::ServerFlags;
 using weir::http::Request;
@@ -42,6 +44,7 @@ struct Flags : ServerFlags {
   std::optional<double> keep_alive_timeout;
   std::optional<std::uint64_t> header_bytes_max;
   std::optional<std::uint64_t> body_bytes_max;
+  bool no_status_page = false;
 };
 
 void describe(CLI::App& app, Flags& flags) {
@@ -63,6 +66,8 @@ void describe(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(std::uint64_t{64}, std::uint64_t{1} << 30));
   app.add_option("--max-body-bytes", flags.body_bytes_max, "of a request; default: any number")
       ->check(CLI::NonNegativeNumber);
+  app.add_flag("--no-status-page", flags.no_status_page,
+               "without the page of the running server, /events and /metrics");
 }
 
 weir::Duration time_of(double seconds) {
@@ -78,13 +83,16 @@ weir::http::ServerOptions options_of(const Flags& flags) {
     options.parser.head_bytes_max = static_cast<std::size_t>(*flags.header_bytes_max);
   }
   options.body_bytes_max = flags.body_bytes_max;
+  options.measure_latency = !flags.no_status_page;
   return options;
 }
 
 class DemoServer {
  public:
-  DemoServer(weir::Reactor& reactor, const Flags& flags)
-      : reactor_(reactor), flags_(flags), server_(reactor, options_of(flags)) {}
+  DemoServer(weir::Reactor& reactor, const Flags& flags, weir::http::StatusBoard& board)
+      : reactor_(reactor), flags_(flags), server_(reactor, options_of(flags)) {
+    if (!flags.no_status_page) status_.emplace(server_, board);
+  }
 
   weir::Expected<weir::Address> listen(int port) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
@@ -93,7 +101,9 @@ class DemoServer {
       if (!files) return weir::failure(files.error());
       files_ = std::move(*files);
     }
-    server_.on_request([routes = DemoRoutes(files_.get())](Request& request, Response& response) {
+    server_.on_request([this, routes = DemoRoutes(files_.get())](Request& request,
+                                                                 Response& response) {
+      if (status_ && status_->answer(request, response)) return;
       routes.answer(request, response);
     });
     return server_.listen({.port = port,
@@ -110,6 +120,7 @@ class DemoServer {
   const Flags& flags_;
   std::unique_ptr<StaticFiles> files_;
   weir::http::Server server_;
+  std::optional<DemoStatus> status_;
 };
 
 }  // namespace
@@ -120,8 +131,9 @@ int main(int argc, char** argv) {
   describe(app, flags);
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
   if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
-  return serve_on_threads<DemoServer>(flags.backend, flags.threads, flags.port,
-                                      [&flags](weir::Reactor& reactor) {
-                                        return std::make_unique<DemoServer>(reactor, flags);
-                                      });
+  weir::http::StatusBoard board;
+  return serve_on_threads<DemoServer>(
+      flags.backend, flags.threads, flags.port, [&](weir::Reactor& reactor) {
+        return std::make_unique<DemoServer>(reactor, flags, board);
+      });
 }
