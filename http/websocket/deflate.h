@@ -55,14 +55,16 @@ class Deflater {
 
  private:
   bool open() noexcept;
+  void close() noexcept;
+  void end_message() noexcept;
 
   z_stream_s* stream_ = nullptr;
   std::int8_t window_bits_;
   std::int8_t level_;
   bool context_takeover_;
-  bool wrote_ = false;           // something of the message, held back or not
+  bool in_message_ = false;
   std::uint8_t held_size_ = 0;
-  char held_[4] = {};            // the last bytes: the mark of the end, perhaps
+  char held_[4] = {};  // the last bytes: the mark of the end, perhaps
 };
 
 // What stands in the frames of compressed messages in, the messages out, never more than the room
@@ -99,16 +101,17 @@ class Inflater {
 
  private:
   bool open() noexcept;
+  void close() noexcept;
   Step run(std::string_view input, std::span<char> room) noexcept;
-  Step finish(Step step, std::span<char> room) noexcept;
+  Step end_message(Step step) noexcept;
   Step fail(Status status, Step step) noexcept;
-  void end_message() noexcept;
 
   z_stream_s* stream_ = nullptr;
   std::int8_t window_bits_;
   bool context_takeover_;
-  bool stream_ended_ = false;   // behind a final block; the next one begins a stream
-  std::uint8_t tail_used_ = 0;  // of the mark that was left out
+  bool in_message_ = false;
+  bool stream_ended_ = false;    // behind a final block; the next one begins a stream
+  std::uint8_t tail_used_ = 0;   // of the mark that was left out
   Status failed_ = Status::end;  // else why nothing is taken any more
   std::uint64_t message_bytes_max_;
   std::uint64_t message_bytes_ = 0;  // written of this message

@@ -26,7 +26,7 @@ std::array<char, kAcceptBytes> accept_key(std::string_view key) noexcept;
 
 struct CheckedRequest {
   HandshakeError error = HandshakeError::none;
-  std::string_view key;  // a view of the fields
+  std::string_view key = {};  // a view of the fields
 };
 
 // What section 4.2.1 asks of a request: GET of HTTP/1.1, Upgrade with websocket, Connection with
@@ -48,7 +48,7 @@ std::string_view choose_subprotocol(std::span<const Field> fields,
 
 struct CheckedResponse {
   HandshakeError error = HandshakeError::none;
-  std::string_view subprotocol;  // a view of the fields; empty: none
+  std::string_view subprotocol = {};  // a view of the fields; empty: none
 };
 
 // What section 4.1 asks of an answer: 101, Upgrade: websocket, Connection with upgrade, the Accept
