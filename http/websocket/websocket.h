@@ -12,6 +12,7 @@
 
 #include "weir/http/agent.h"
 #include "weir/http/field.h"
+#include "weir/http/websocket/error.h"
 #include "weir/http/websocket/websocket_options.h"
 #include "weir/net/event.h"
 #include "weir/net/socket_events.h"
@@ -19,6 +20,7 @@
 #include "weir/reactor/buffer.h"
 #include "weir/reactor/error.h"
 #include "weir/reactor/function.h"
+#include "weir/reactor/slab.h"
 
 namespace weir::inline v1::net {
 class Socket;
@@ -101,10 +103,10 @@ class WebSocketListeners {
   ListenerId on_drain(Function<void(WebSocket&)> call, Times times = Times::always) {
     return events().drain.add(std::move(call), times == Times::once);
   }
-  // Before 'close': the peer broke the rules (WebSocketError), the socket's error (ECONNRESET ...),
-  // ETIMEDOUT (pong_timeout, open_timeout), what destroy() was given; of a client also that there
-  // is no connection, or that the answer was no handshake (WebSocketError::handshake, with the
-  // reason as its detail). Without a listener it is nobody's: 'close' has its code.
+  // Before 'close': the peer broke the rules (websocket::FrameError), the socket's error (ECONNRESET
+  // ...), ETIMEDOUT (pong_timeout, open_timeout), what destroy() was given; of a client also that
+  // there is no connection, or that the answer is no good handshake (websocket::HandshakeError).
+  // Without a listener it is nobody's: 'close' has its code.
   ListenerId on_error(Function<void(WebSocket&, const Error&)> call,
                       Times times = Times::always) {
     return events().error.add(std::move(call), times == Times::once);
@@ -132,14 +134,15 @@ class WebSocketListeners {
 // `full`: taken, go on after 'drain'; `refused`: not taken, one 'drain' follows; `closed`: not
 // taken and never again, it is closing or closed, or not open yet. A message is taken whole or not
 // at all. Nothing enters the kernel inside a call.
-// Pings are answered by themselves, before anything that is sent later; while the queue is full the
+// Pings are answered by themselves; while the queue is full (at or above its high-water mark) the
 // answer waits, one at most: the latest ping's (RFC 6455, section 5.5.3).
 // After close() and after a peer's Close frame no message, ping, pong or drain is told any more;
 // what comes is read and dropped. The server then ends the TCP connection, the client waits for
 // that; either destroys it close_timeout after its own Close frame was queued.
-// What breaks the rules fails the connection: 'error', a Close frame with 1002, 1007 (text that is
-// no UTF-8), 1009 (message_bytes_max), or 1010 (a client's: extensions), behind what is queued, the
-// end of the TCP connection, and 'close'. So does a FIN without a Close frame, without 'error'.
+// What breaks the rules fails the connection: 'error', a Close frame with the code of its
+// FrameError (1002, 1007, 1009) behind what is queued, the end of the TCP connection, and 'close'
+// with 1006, as nothing is read any more. A FIN without a Close frame ends it with 1006, without
+// 'error'.
 // Memory: one message of at most message_bytes_max that is being put together (twice that while it
 // grows), what socket and queue have, and WebSocketDeflate's.
 class WebSocket final : public WebSocketListeners<WebSocket> {
@@ -241,10 +244,8 @@ class WebSocketRef {
 
  private:
   friend class WebSocketCore;
-  WebSocketRef(WebSocketCore& core, std::uint64_t number) noexcept
-      : core_(&core), number_(number) {}
-  WebSocketCore* core_ = nullptr;  // memory that the reactor keeps
-  std::uint64_t number_ = 0;
+  explicit WebSocketRef(Slab<WebSocketCore>::Ref core) noexcept : core_(core) {}
+  Slab<WebSocketCore>::Ref core_;
 };
 
 }  // namespace weir::inline v1::http
