@@ -103,10 +103,10 @@ class WebSocketListeners {
   ListenerId on_drain(Function<void(WebSocket&)> call, Times times = Times::always) {
     return events().drain.add(std::move(call), times == Times::once);
   }
-  // Before 'close': the peer broke the rules (websocket::FrameError), the socket's error (ECONNRESET
-  // ...), ETIMEDOUT (pong_timeout, open_timeout), what destroy() was given; of a client also that
-  // there is no connection, or that the answer is no good handshake (websocket::HandshakeError).
-  // Without a listener it is nobody's: 'close' has its code.
+  // Before 'close': what the peer did against the rules (websocket::FrameError), the error of the
+  // socket (ECONNRESET ...), ETIMEDOUT (pong_timeout, open_timeout), what destroy() was given; of a
+  // client also that there is no connection, or that the answer is no good handshake
+  // (websocket::HandshakeError). Without a listener it is nobody's: 'close' has its code.
   ListenerId on_error(Function<void(WebSocket&, const Error&)> call,
                       Times times = Times::always) {
     return events().error.add(std::move(call), times == Times::once);
