@@ -2,10 +2,12 @@
 get_filename_component(weir_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 
 find_library(weir_LIBURING uring)
-mark_as_advanced(weir_LIBURING)
-if(NOT weir_LIBURING)
+find_library(weir_ZLIB z)
+mark_as_advanced(weir_LIBURING weir_ZLIB)
+if(NOT weir_LIBURING OR NOT weir_ZLIB)
   set(weir_FOUND FALSE)
-  set(weir_NOT_FOUND_MESSAGE "weir needs liburing (on Debian: liburing-dev)")
+  set(weir_NOT_FOUND_MESSAGE
+    "weir needs liburing and zlib (on Debian: liburing-dev and zlib1g-dev)")
   return()
 endif()
 
@@ -15,5 +17,5 @@ if(NOT TARGET weir::weir)
     IMPORTED_LOCATION "${weir_prefix}/lib/libweir.a"
     INTERFACE_INCLUDE_DIRECTORIES "${weir_prefix}/include"
     INTERFACE_COMPILE_FEATURES cxx_std_23
-    INTERFACE_LINK_LIBRARIES "${weir_LIBURING}")
+    INTERFACE_LINK_LIBRARIES "${weir_LIBURING};${weir_ZLIB}")
 endif()
