@@ -61,7 +61,8 @@ TEST_P(StaticAnswerTest, HeadHasNoBody) {
   make("small.txt", "hello");
   make("large.txt", content(100'000));
   serve_files();
-  for (const auto& [path, size] : {std::pair("/small.txt", "5"), std::pair("/large.txt", "100000")}) {
+  for (const auto& [path, size] :
+       {std::pair("/small.txt", "5"), std::pair("/large.txt", "100000")}) {
     const Answer head = get(path, "Range: bytes=0-0\r\n", "HEAD");
     const Answer whole = get(path);
     EXPECT_EQ(head.status, 200);
