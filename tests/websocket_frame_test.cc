@@ -119,10 +119,11 @@ TEST(WebSocketFrameHead, RefusesWhatIsWrongAsSoonAsItsByteIsThere) {
     const std::string byte(1, static_cast<char>(first));
     const unsigned opcode = first & 0x0f;
     const bool known = opcode <= 2 || (opcode >= 8 && opcode <= 10);
-    const FrameError expected = (first & 0x30) != 0                   ? FrameError::reserved_bits
-                                : !known                              ? FrameError::reserved_opcode
-                                : opcode >= 8 && (first & 0x80) == 0 ? FrameError::control_fragmented
-                                                                     : FrameError::none;
+    const bool fragment = (first & 0x80) == 0;
+    const FrameError expected = (first & 0x30) != 0       ? FrameError::reserved_bits
+                                : !known                  ? FrameError::reserved_opcode
+                                : opcode >= 8 && fragment ? FrameError::control_fragmented
+                                                          : FrameError::none;
     EXPECT_EQ(error_of(byte), expected) << first;
     EXPECT_EQ(error_of(byte + "\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
               expected != FrameError::none ? expected
