@@ -218,9 +218,13 @@ bool Connection::dispatch(Exchange& exchange) {
   if (most != 0 && exchange.ordinal > most) return drop(exchange);
   const bool tunnel = head.method == Method::connect;
   const bool upgrade = head.has_upgrade && head.framing.kind == Framing::Kind::none;
-  if (tunnel || (upgrade && !core_.upgrade.empty())) return begin_upgrade(exchange);
+  if (tunnel || (upgrade && is_upgrade_wanted(exchange))) return begin_upgrade(exchange);
   if (head.expectation != Expectation::none) return meet_expectation(exchange);
   return call(core_.request, exchange);
+}
+
+bool Connection::is_upgrade_wanted(const Exchange& exchange) {
+  return !core_.upgrade.empty() || core_.offer_upgrade(exchange.request, nullptr);
 }
 
 // What follows is no HTTP. Handed over when everything before it is answered; see hand_over().

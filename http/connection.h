@@ -106,6 +106,7 @@ class Connection final : private net::StreamUser, private Task {
   std::string_view packet() const noexcept;
   bool begin_request(std::size_t consumed);
   bool dispatch(Exchange& exchange);
+  bool is_upgrade_wanted(const Exchange& exchange);
   bool begin_upgrade(Exchange& exchange);
   bool meet_expectation(Exchange& exchange);
   bool drop(Exchange& exchange);

@@ -254,7 +254,8 @@ bool Connection::hand_over(Exchange& exchange) {
   const bool tunnel = exchange.request.method() == Method::connect;
   net::Event<Upgrade&>& event = tunnel ? core_.connect : core_.upgrade;
   exchange.unlink();
-  if (event.empty()) {  // nobody takes it: the end, without an answer
+  const bool chosen = !tunnel && core_.offer_upgrade(exchange.request, nullptr);
+  if (!chosen && event.empty()) {  // nobody takes it: the end, without an answer
     --pipelined_;
     if (!cut_off(exchange, {})) return false;
     close_after_output();
@@ -264,10 +265,14 @@ bool Connection::hand_over(Exchange& exchange) {
   socket_.set_queue_limits(core_.options.net.socket.queue);
   core_.remove(*this);
   Upgrade upgrade{.request = exchange.request, .socket = socket_, .head = std::move(input_)};
-  event.emit_each([&](auto& listener, bool) {
-    listener(upgrade);
-    return !core_.gone;
-  });
+  if (chosen) {
+    core_.offer_upgrade(exchange.request, &upgrade);
+  } else {
+    event.emit_each([&](auto& listener, bool) {
+      listener(upgrade);
+      return !core_.gone;
+    });
+  }
   if (gone()) {
     leaving_.push_back(exchange);
   } else {

@@ -97,6 +97,17 @@ ListenerId Server::on_upgrade(Function<void(Upgrade&)> call, Times times) {
   return core_->upgrade.add(std::move(call), times == Times::once);
 }
 
+ListenerId Server::on_upgrade(Function<bool(const Request&)> wants,
+                              Function<void(Upgrade&)> call) {
+  return core_->upgrade_offer.add(
+      boxed([wants = std::move(wants), call = std::move(call)](UpgradeOffer& offer) mutable {
+        if (offer.taken || !wants(offer.request)) return;
+        offer.taken = true;
+        if (offer.upgrade != nullptr) call(*offer.upgrade);
+      }),
+      false);
+}
+
 ListenerId Server::on_connect(Function<void(Upgrade&)> call, Times times) {
   return core_->connect.add(std::move(call), times == Times::once);
 }
@@ -136,6 +147,7 @@ void Server::off(ListenerId id) noexcept {
   core_->check_continue.remove(id);
   core_->check_expectation.remove(id);
   core_->upgrade.remove(id);
+  core_->upgrade_offer.remove(id);
   core_->connect.remove(id);
   core_->client_error.remove(id);
   core_->drop_request.remove(id);

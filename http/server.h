@@ -67,6 +67,10 @@ class Server {
   ListenerId on_check_expectation(Handler call, Times times = Times::always);
   // A request with Upgrade. Without a listener it is an ordinary one.
   ListenerId on_upgrade(Function<void(Upgrade&)> call, Times times = Times::always);
+  // Only a request that `wants` says yes to, the first such listener's alone, before those above;
+  // without a yes it is as if this were not here. `wants` is asked more than once and does nothing
+  // else.
+  ListenerId on_upgrade(Function<bool(const Request&)> wants, Function<void(Upgrade&)> call);
   // CONNECT. Without a listener the connection is closed without an answer.
   ListenerId on_connect(Function<void(Upgrade&)> call, Times times = Times::always);
   // What came is no request, or came too slowly. Whoever listens answers, and ends the socket or

@@ -49,6 +49,15 @@ void ServerCore::remove(Connection& connection) noexcept {
   connections.pop_back();
 }
 
+bool ServerCore::offer_upgrade(const Request& request_of_it, Upgrade* taken) {
+  UpgradeOffer offer{.request = request_of_it, .upgrade = taken};
+  upgrade_offer.emit_each([&](auto& listener, bool) {
+    listener(offer);
+    return !gone;
+  });
+  return offer.taken;
+}
+
 std::string& ServerCore::stage_for(Connection& connection) {
   if (staged_for != &connection) {
     if (staged_for != nullptr) staged_for->flush_staged();

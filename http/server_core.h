@@ -13,6 +13,13 @@
 
 namespace weir::inline v1::http {
 
+// Whether a listener that chooses wants a request, and then what it wants.
+struct UpgradeOffer {
+  const Request& request;
+  Upgrade* upgrade = nullptr;  // null: this is only the question
+  bool taken = false;
+};
+
 // Owner: the Server, until it goes; then a task, when no handler can be running.
 struct ServerCore {
   ServerCore(Reactor& its_reactor, ServerOptions its_options);
@@ -21,6 +28,9 @@ struct ServerCore {
   void abandon();
   void accept(net::Socket& socket);
   void remove(Connection& connection) noexcept;
+  // A listener for upgrades that chooses has chosen this one, and has got it where there is one.
+  // Not when a listener has ended it all.
+  bool offer_upgrade(const Request& request_of_it, Upgrade* taken);
   // Output of `connection` is gathered in `staged` from now on.
   std::string& stage_for(Connection& connection);
   std::string_view date() noexcept { return head_date.text(reactor.backend().unix_seconds()); }
@@ -43,6 +53,7 @@ struct ServerCore {
   net::Event<Request&, Response&> check_continue;
   net::Event<Request&, Response&> check_expectation;
   net::Event<Upgrade&> upgrade;
+  net::Event<UpgradeOffer&> upgrade_offer;
   net::Event<Upgrade&> connect;
   net::Event<const ClientError&, net::Socket&> client_error;
   net::Event<Request&> drop_request;

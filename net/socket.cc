@@ -53,8 +53,8 @@ void Socket::abandon() noexcept {
   unlink();
   server_ = nullptr;
   shared_ = nullptr;
-  user_ = nullptr;
   state_ = State::closed;
+  if (user_ != nullptr) std::exchange(user_, nullptr)->on_stream_gone();
 }
 
 Socket::Own& Socket::own() {

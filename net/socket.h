@@ -176,6 +176,8 @@ class Socket final : public Stream,
   void set_user(StreamUser* user) override;
   // In the place of those of its options.
   void set_queue_limits(const QueueLimits& limits);
+  const QueueLimits& queue_limits() const noexcept { return options_->queue; }
+  QueuePolicy queue_policy() const noexcept { return options_->policy; }
 
   // The fd, for options that weir does not know; -1 when there is none. It stays the socket's.
   int native_handle() const noexcept { return channel_ == nullptr ? -1 : channel_->fd(); }

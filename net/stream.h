@@ -26,6 +26,9 @@ class StreamUser {
   virtual void on_stream_idle() noexcept = 0;
   // Last; the stream has let go of its user before. No code: nothing went wrong.
   virtual void on_stream_closed(const Error& error) noexcept = 0;
+  // In the place of on_stream_closed(), when whoever owns the stream destroys it: from inside that
+  // call, so no handler may be called from here. The stream is gone.
+  virtual void on_stream_gone() noexcept {}
 
  protected:
   ~StreamUser() = default;

@@ -244,6 +244,8 @@ class Backend {
   virtual Instant now() const noexcept = 0;
   // The time of day: seconds since 1970-01-01T00:00:00Z, as the last tick of the kernel has it.
   virtual std::int64_t unix_seconds() const noexcept = 0;
+  // Bytes that nobody can foretell (getrandom(2)); on the simulator only who knows its seed.
+  virtual void random(std::span<std::uint8_t> into) noexcept = 0;
 
   // Control plane: synchronous, rare, never per byte.
   // A stream socket for connecting to `peer`, bound to `local` when that has a family.

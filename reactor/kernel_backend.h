@@ -55,6 +55,7 @@ class KernelBackend : public Backend {
   void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
   Instant now() const noexcept override { return posix::now(); }
   std::int64_t unix_seconds() const noexcept override { return posix::unix_seconds(); }
+  void random(std::span<std::uint8_t> into) noexcept override { posix::random(into); }
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
   Expected<void> adopt_stream(int fd) noexcept override;

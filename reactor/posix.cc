@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -137,6 +138,16 @@ std::int64_t unix_seconds() noexcept {
   timespec time{};
   clock_gettime(CLOCK_REALTIME_COARSE, &time);
   return time.tv_sec;
+}
+
+// From the kernel's pool that is filled once at boot: it neither fails nor is cut short by a signal
+// for up to 256 bytes; for more, what is missing is asked for again.
+void random(std::span<std::uint8_t> into) noexcept {
+  while (!into.empty()) {
+    const ssize_t got = getrandom(into.data(), into.size(), 0);
+    WEIR_ASSERT(got > 0 || errno == EINTR);
+    if (got > 0) into = into.subspan(static_cast<std::size_t>(got));
+  }
 }
 
 bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept {

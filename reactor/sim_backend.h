@@ -60,6 +60,7 @@ class SimBackend final : public Backend {
   void wake() noexcept override;
   Instant now() const noexcept override;
   std::int64_t unix_seconds() const noexcept override;
+  void random(std::span<std::uint8_t> into) noexcept override;
   Expected<int> open(const Address& peer, const Address& local) noexcept override;
   Expected<int> listen(const Address& at, const ListenOptions& options) noexcept override;
   Expected<void> adopt_stream(int fd) noexcept override;

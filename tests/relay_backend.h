@@ -21,6 +21,7 @@ class RelayBackend : public Backend {
   void wake() noexcept override { behind_->wake(); }
   Instant now() const noexcept override { return behind_->now(); }
   std::int64_t unix_seconds() const noexcept override { return behind_->unix_seconds(); }
+  void random(std::span<std::uint8_t> into) noexcept override { behind_->random(into); }
   Expected<int> open(const Address& peer, const Address& local) noexcept override {
     return behind_->open(peer, local);
   }

@@ -1,8 +1,11 @@
 // Every limit of WebSocket in one place, with its reason. Sizes are bytes.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+
+#include "weir/reactor/time.h"
 
 namespace weir::inline v1::http::websocket::limits {
 
@@ -12,9 +15,10 @@ inline constexpr std::size_t kFrameHeadBytesMax = 14;
 inline constexpr std::size_t kControlPayloadMax = 125;
 inline constexpr std::size_t kCloseReasonMax = kControlPayloadMax - 2;
 
-// A message, all of its frames together and after inflating: what a socket's queue takes by
-// default, so that whoever sends back what it got is not refused.
-inline constexpr std::uint64_t kMessageBytesMaxDefault = std::uint64_t{16} << 20;
+// A message, all of its frames together and after inflating. It is what a connection can make us
+// hold, and far below what a socket's queue takes, so that whoever sends back what it got is not
+// refused.
+inline constexpr std::uint64_t kMessageBytesMaxDefault = std::uint64_t{1} << 20;
 // What a compressed message may have on the wire when it may have `message_bytes_max` inflated:
 // data that cannot be compressed grows by 5 bytes for each block, and an encoder that flushes after
 // every 64 bytes is careless enough. Empty blocks without end are refused by this.
@@ -44,5 +48,28 @@ constexpr std::size_t deflater_bytes(int window_bits) noexcept {
 constexpr std::size_t inflater_bytes(int window_bits) noexcept {
   return (std::size_t{1} << window_bits) + 8 * 1024;
 }
+
+// ---- Of a connection ----
+
+// Below it deflate costs more than it saves; that of Node's ws.
+inline constexpr std::size_t kDeflateThresholdDefault = 1024;
+// A peer that lives answers a Close frame within seconds.
+inline constexpr Duration kCloseTimeoutDefault = std::chrono::seconds(10);
+// Only of use with a ping_interval.
+inline constexpr Duration kPongTimeoutDefault = std::chrono::seconds(20);
+// Name, connection and handshake of a client.
+inline constexpr Duration kOpenTimeoutDefault = std::chrono::seconds(30);
+// Messages up to here lie in one block with their head and with others: one piece of the queue, and
+// no allocation of their own. Beyond, copying costs more than the piece.
+inline constexpr std::size_t kCopiedMessageMax = 4 * 1024;
+// Such a block, of what is sent and of what is received; those of a reactor.
+inline constexpr std::size_t kBlockBytes = 64 * 1024;
+// The first memory of a message that comes in parts; it doubles from there, for what a peer
+// announces is not believed.
+inline constexpr std::size_t kMessageBytesFirst = 4 * 1024;
+// Decompressors that nobody uses and a reactor keeps.
+inline constexpr std::size_t kSpareInflatersMax = 4;
+// Masking keys are asked of the kernel so many bytes at a time.
+inline constexpr std::size_t kRandomBytes = 1024;
 
 }  // namespace weir::inline v1::http::websocket::limits
