@@ -147,8 +147,9 @@ class WebSocketTest : public HttpTest {
   bool run_until_messages(const WsRecord& one, std::size_t count) {
     return run_until([&] { return one.messages.size() >= count; });
   }
-  // Nothing of any connection is left.
+  // Nothing of any connection is left, but for the test's own ends, which go now.
   void expect_all_gone() {
+    raw_.clear();
     EXPECT_TRUE(run_until([&] {
       return sockets_->connections() == 0 && server().connections() == 0 &&
              reactor().counters().sockets == 0;

@@ -41,12 +41,12 @@ Expected<void> check(const WebSocketClientOptions& options) {
   if (!websocket::are_valid_subprotocols(protocols)) {
     return mistake(Mistake::bad_argument, "subprotocols are tokens, each of them once");
   }
-  const Duration least = std::min({options.close_timeout, options.ping_interval,
-                                   options.pong_timeout, options.open_timeout});
+  const Duration least = std::min({options.socket.close_timeout, options.socket.ping_interval,
+                                   options.socket.pong_timeout, options.open_timeout});
   if (least < Duration::zero()) {
     return mistake(Mistake::out_of_range, "a timeout must not be negative: 0 is none");
   }
-  if (options.deflate.level < 1 || options.deflate.level > 9) {
+  if (options.socket.deflate.level < 1 || options.socket.deflate.level > 9) {
     return mistake(Mistake::out_of_range, "the level of compression is 1 to 9");
   }
   return {};
@@ -79,7 +79,7 @@ struct WebSocketCore::OpeningGuard {
 Expected<WebSocket*> WebSocketCore::connect(Agent& agent, std::string_view url,
                                             const WebSocketClientOptions& options) {
   WebSocketPart& part = WebSocketPart::of(agent.reactor());
-  WebSocketCore* core = part.cores().create(part, options, websocket::Role::client);
+  WebSocketCore* core = part.cores().create(part, options.socket, websocket::Role::client);
   if (core == nullptr) return failure({.code = errno_code(ENOMEM)});
   if (auto started = core->start(agent, url, options); !started) {
     core->opening_.reset();
@@ -121,10 +121,10 @@ Expected<void> WebSocketCore::start(Agent& agent, std::string_view url,
     static_cast<void>(
         request.set_header("Sec-WebSocket-Protocol", list_of(options.protocols)));
   }
-  if (options.deflate.on) {
+  if (options.socket.deflate.on) {
     opening_->offers_deflate = true;
-    opening_->deflate.client_no_context_takeover = !options.deflate.send_context_takeover;
-    opening_->deflate.server_no_context_takeover = !options.deflate.receive_context_takeover;
+    opening_->deflate.client_no_context_takeover = !options.socket.deflate.send_context_takeover;
+    opening_->deflate.server_no_context_takeover = !options.socket.deflate.receive_context_takeover;
     static_cast<void>(request.set_header("Sec-WebSocket-Extensions",
                                          websocket::offer_deflate(opening_->deflate)));
   }

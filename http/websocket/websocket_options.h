@@ -46,7 +46,8 @@ struct WebSocketOptions {
 };
 
 // Views are good for the call that gets them.
-struct WebSocketClientOptions : WebSocketOptions {
+struct WebSocketClientOptions {
+  WebSocketOptions socket = {};
   std::initializer_list<std::string_view> protocols = {};  // offered, in order of preference
   std::initializer_list<Field> headers = {};  // further ones, such as Origin or Cookie
   std::string_view socket_path = {};  // of a Unix socket; wins over the URL's host and port

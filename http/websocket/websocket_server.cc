@@ -183,7 +183,7 @@ WebSocketCore* WebSocketServerCore::refuse(net::Socket& socket, const Refusal& r
   add_line(answer, "Content-Length", std::to_string(text.size()));
   add_line(answer, "Connection", "close");
   answer.append("\r\n").append(text);
-  WebSocketCore* core = part_.cores().create(part_, options_, websocket::Role::server);
+  WebSocketCore* core = part_.cores().create(part_, options_.socket, websocket::Role::server);
   if (core == nullptr) {
     socket.destroy(errno_code(ENOMEM));
   } else {
@@ -217,8 +217,8 @@ WebSocket* WebSocketServerCore::accept(Upgrade& upgrade) {
                                                 request.fields());
   auto error = checked.error;
   websocket::DeflateNegotiation deflate;
-  if (error == HandshakeError::none && options_.deflate.on) {
-    deflate = websocket::accept_deflate(request.fields(), deflate_of(options_.deflate));
+  if (error == HandshakeError::none && options_.socket.deflate.on) {
+    deflate = websocket::accept_deflate(request.fields(), deflate_of(options_.socket.deflate));
     if (deflate.answer == websocket::DeflateAnswer::malformed) error = HandshakeError::extensions;
   }
   if (error != HandshakeError::none) {
@@ -241,7 +241,7 @@ WebSocket* WebSocketServerCore::accept(Upgrade& upgrade) {
     refuse(socket, {question.status_, question.text_});
     return nullptr;
   }
-  WebSocketCore* core = part_.cores().create(part_, options_, websocket::Role::server);
+  WebSocketCore* core = part_.cores().create(part_, options_.socket, websocket::Role::server);
   if (core == nullptr) {
     socket.destroy(errno_code(ENOMEM));
     return nullptr;
@@ -275,7 +275,7 @@ BroadcastResult WebSocketServerCore::broadcast(MessageKind kind, Buffer message,
   BroadcastResult result;
   Buffer plain;
   Buffer compressed;  // with the largest window, which most have
-  const bool may_deflate = message.size() >= options_.deflate.threshold;
+  const bool may_deflate = message.size() >= options_.socket.deflate.threshold;
   for (WebSocketCore* core : cores_) {
     if (core->state() != WebSocketState::open) continue;
     if (wants && !wants(core->handle())) continue;
@@ -292,7 +292,7 @@ BroadcastResult WebSocketServerCore::broadcast(MessageKind kind, Buffer message,
         may_deflate && core->shared_window_bits() == websocket::limits::kWindowBitsMax;
     if (deflates && compressed.empty()) {
       const auto text =
-          part_.deflate(message.view(), websocket::limits::kWindowBitsMax, options_.deflate.level);
+          part_.deflate(message.view(), websocket::limits::kWindowBitsMax, options_.socket.deflate.level);
       if (text) compressed = frame_of(kind, *text, true);
     }
     const bool takes_compressed = deflates && !compressed.empty();

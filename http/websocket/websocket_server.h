@@ -63,7 +63,8 @@ struct BroadcastResult {
   std::size_t closed = 0;   // SlowReader::close
 };
 
-struct WebSocketServerOptions : WebSocketOptions {
+struct WebSocketServerOptions {
+  WebSocketOptions socket = {};  // of every accepted one
   // One more gets a 503.
   std::size_t connections_max = SIZE_MAX;
 };
