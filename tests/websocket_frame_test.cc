@@ -332,7 +332,7 @@ TEST(WebSocketFrameReader, RefusesControlFramesOfWrongForm) {
 }
 
 TEST(WebSocketFrameReader, ReadsCloseFrames) {
-  RULES("6455.5.5.1.1 6455.7.4.1 6455.7.1.5 6455.7.1.6");
+  RULES("6455.5.5.1.1 6455.7.4.1 6455.7.1.5.1 6455.7.1.6.1");
   expect_frame({.opcode = 8}, {"close 1005 "});
   expect_frame({.opcode = 8, .payload = close_payload(1000)}, {"close 1000 "});
   expect_frame({.opcode = 8, .payload = close_payload(1001, "b\xc3\xa4h")},

@@ -175,8 +175,8 @@ std::string close_payload(unsigned code, std::string_view reason = {}) {
 TEST_P(WebSocketRfcClientTest, RefusesUrisThatAreNone) {
   RULES("6455.3.1");
   for (const std::string_view url :
-       {"ws://127.0.0.1/#fragment", "ws://127.0.0.1/a#", "ws:///path", "ws://", "127.0.0.1",
-        "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b", "ws://127.0.0.1/a\r\nX: y"}) {
+       {"ws://127.0.0.1/#fragment", "ws://127.0.0.1/?q#", "ws://127.0.0.1/a#", "ws:///path", "ws://",
+        "127.0.0.1", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b", "ws://127.0.0.1/a\r\nX: y"}) {
     EXPECT_FALSE(WebSocket::connect(reactor(), url).has_value()) << url;
   }
   const auto other = WebSocket::connect(reactor(), "http://127.0.0.1/");
@@ -254,7 +254,7 @@ TEST_P(WebSocketRfcClientTest, TakesOnlyWhatItHasOffered) {
           {{}, {"chat", "x"}});
   refuses("Sec-WebSocket-Extensions: permessage-deflate\r\n", answer_extension, {});
   WebSocketClientOptions deflate;
-  deflate.deflate.on = true;
+  deflate.socket.deflate.on = true;
   refuses("Sec-WebSocket-Extensions: mux\r\n", answer_extension, deflate);
   refuses("Sec-WebSocket-Extensions: permessage-deflate; unknown\r\n", answer_extension, deflate);
   refuses("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=16\r\n",
@@ -346,7 +346,7 @@ TEST_P(WebSocketRfcClientTest, AnswersPingsAmidAServersFragments) {
 TEST_P(WebSocketRfcClientTest, FailsForAMessageBeyondTheLimit) {
   RULES("6455.10.4.1");
   WebSocketClientOptions options;
-  options.message_bytes_max = 10;
+  options.socket.message_bytes_max = 10;
   expect_failed(bare({.length = 11}), FrameError::message_too_big, options);
   expect_failed(bare({.payload = "01234", .fin = false}) + bare({.opcode = 0, .length = 6}),
                 FrameError::message_too_big, options);
@@ -355,7 +355,7 @@ TEST_P(WebSocketRfcClientTest, FailsForAMessageBeyondTheLimit) {
 // ---- 7 Closing ----
 
 TEST_P(WebSocketRfcClientTest, WaitsForTheServerToEndTheConnection) {
-  RULES("6455.7.1.1.1 6455.5.5.1.3 6455.7.1.5");
+  RULES("6455.7.1.1.1 6455.5.5.1.3 6455.7.1.5.1");
   Line& there = line();
   there.raw->send(bare({.opcode = 8, .payload = close_payload(1001, "going")}));
   ASSERT_TRUE(run_until_heard(there, 1));
@@ -391,7 +391,7 @@ TEST_P(WebSocketRfcClientTest, ClosesAndIsAnswered) {
 TEST_P(WebSocketRfcClientTest, DoesNotWaitForeverForTheServersEnd) {
   RULES("6455.7.1.1.2");
   WebSocketClientOptions options;
-  options.close_timeout = std::chrono::milliseconds(20);
+  options.socket.close_timeout = std::chrono::milliseconds(20);
   Line& there = line(options);
   there.raw->send(bare({.opcode = 8, .payload = close_payload(1000)}));
   ASSERT_TRUE(run_until_over(there.record));
@@ -400,7 +400,7 @@ TEST_P(WebSocketRfcClientTest, DoesNotWaitForeverForTheServersEnd) {
 }
 
 TEST_P(WebSocketRfcClientTest, AnEndWithoutACloseFrameIsAbnormal) {
-  RULES("6455.7.1.5 6455.7.2.1");
+  RULES("6455.7.1.5.1 6455.7.2.1");
   for (const std::string_view bytes : {"", "\x81", "\x81\x05xy"}) {
     Line& there = line();
     there.raw->send(bytes);
@@ -416,9 +416,9 @@ TEST_P(WebSocketRfcClientTest, AnEndWithoutACloseFrameIsAbnormal) {
 
 WebSocketClientOptions deflating() {
   WebSocketClientOptions options;
-  options.deflate.on = true;
-  options.deflate.threshold = 0;
-  options.message_bytes_max = 100000;
+  options.socket.deflate.on = true;
+  options.socket.deflate.threshold = 0;
+  options.socket.message_bytes_max = 100000;
   return options;
 }
 constexpr std::string_view kDeflate =
@@ -466,8 +466,8 @@ TEST_P(WebSocketRfcClientTest, RefersToEarlierMessagesOnlyWhereThatWasAgreedOn) 
   RULES("7692.7.1.1 7692.7.2.3.1");
   constexpr std::string_view kTakeover = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
   WebSocketClientOptions options = deflating();
-  options.deflate.send_context_takeover = true;
-  options.deflate.receive_context_takeover = true;
+  options.socket.deflate.send_context_takeover = true;
+  options.socket.deflate.receive_context_takeover = true;
   Line& there = line(options, kTakeover);
   const std::string_view hello("\xf2\x48\xcd\xc9\xc9\x07\x00", 7);
   const std::string_view again("\xf2\x00\x11\x00\x00", 5);  // RFC 7692, section 7.2.3.2

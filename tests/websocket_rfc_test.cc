@@ -371,7 +371,7 @@ TEST_P(WebSocketRfcTest, AnswersManyPingsAndAlwaysTheLast) {
 // ---- 5.5.1 and 7 Closing ----
 
 TEST_P(WebSocketRfcTest, AnswersACloseFrameAndEndsTheConnectionFirst) {
-  RULES("6455.5.5.1.3 6455.7.1.1.1 6455.7.1.5 6455.7.1.6");
+  RULES("6455.5.5.1.3 6455.7.1.1.1 6455.7.1.5.1 6455.7.1.6.1");
   listen();
   for (const auto& [payload, answer, code, reason] :
        {std::tuple{close_payload(1000, "bye"), "close 1000 ", 1000, "bye"},
@@ -454,7 +454,7 @@ TEST_P(WebSocketRfcTest, BothMayCloseAtOnce) {
 }
 
 TEST_P(WebSocketRfcTest, AnEndWithoutACloseFrameIsAbnormal) {
-  RULES("6455.7.1.5 6455.7.2.1");
+  RULES("6455.7.1.5.1 6455.7.2.1");
   listen();
   for (const std::string_view bytes : {"", "\x81", "\x81\x85\x01\x02\x03\x04xy"}) {
     const Line there = line();
