@@ -1,7 +1,10 @@
 // What RFC 6455 asks of a client, section by section, by a server that speaks bytes; and what both
 // ends make of RFC 7692.
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include "tests/websocket_rfc.h"
-#include "weir/http/websocket/deflate.h"
 #include "weir/http/websocket/handshake.h"
 
 namespace weir::test {
@@ -9,15 +12,6 @@ namespace {
 
 using websocket::FrameError;
 using websocket::HandshakeError;
-
-// What stands in the frame of a compressed message, which refers to none before it.
-std::string deflated(std::string_view message) {
-  websocket::Deflater deflater(15, false);
-  std::vector<char> room(message.size() + 4096);
-  const auto step = deflater.next(message, true, room);
-  EXPECT_EQ(step.status, websocket::Deflater::Status::end);
-  return {room.data(), step.written};
-}
 
 // A server that answers as a test says.
 class RawServer {
@@ -165,18 +159,14 @@ class WebSocketRfcClientTest : public WebSocketRfcWorld {
 };
 WEIR_ON_ALL_BACKENDS(WebSocketRfcClientTest);
 
-std::string close_payload(unsigned code, std::string_view reason = {}) {
-  std::string payload{static_cast<char>(code >> 8), static_cast<char>(code & 0xff)};
-  return payload.append(reason);
-}
-
 // ---- 3 and 4.1 The handshake ----
 
 TEST_P(WebSocketRfcClientTest, RefusesUrisThatAreNone) {
   RULES("6455.3.1");
   for (const std::string_view url :
-       {"ws://127.0.0.1/#fragment", "ws://127.0.0.1/?q#", "ws://127.0.0.1/a#", "ws:///path", "ws://",
-        "127.0.0.1", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b", "ws://127.0.0.1/a\r\nX: y"}) {
+       {"ws://127.0.0.1/#fragment", "ws://127.0.0.1/?q#", "ws://127.0.0.1/a#", "ws:///path",
+        "ws://", "127.0.0.1", "ws://127.0.0.1:99999/", "ws://127.0.0.1/a b",
+        "ws://127.0.0.1/a\r\nX: y"}) {
     EXPECT_FALSE(WebSocket::connect(reactor(), url).has_value()) << url;
   }
   const auto other = WebSocket::connect(reactor(), "http://127.0.0.1/");

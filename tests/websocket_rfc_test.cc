@@ -7,32 +7,8 @@ namespace {
 
 using websocket::FrameError;
 
-std::string close_payload(unsigned code, std::string_view reason = {}) {
-  std::string payload{static_cast<char>(code >> 8), static_cast<char>(code & 0xff)};
-  return payload.append(reason);
-}
-
-class WebSocketRfcTest : public WebSocketRfcWorld {
+class WebSocketRfcTest : public WebSocketRfcServerWorld {
  protected:
-  // A raw client with its record, behind the handshake.
-  struct Line {
-    HttpClient& raw;
-    WsRecord& record;
-  };
-  Line line(std::string_view more_fields = {}) {
-    const std::size_t before = peers_.size();
-    HttpClient& raw = dial_raw(more_fields);
-    EXPECT_TRUE(answer_.starts_with("HTTP/1.1 101 ")) << answer_;
-    EXPECT_TRUE(run_until([&] { return peers_.size() > before; }));
-    return {raw, peers_.back()};
-  }
-
-  static Trace heard(HttpClient& raw) { return frames_from_server(raw.received()); }
-  // Until the server has said so many things.
-  bool run_until_heard(HttpClient& raw, std::size_t count) {
-    return run_until([&] { return heard(raw).size() >= count; });
-  }
-
   // What an echo says to these bytes, up to the end, which a Close frame makes.
   Trace echo_of(std::string_view bytes) {
     const Line there = line();
