@@ -150,6 +150,7 @@ class WebSocketTest : public HttpTest {
   // Nothing of any connection is left, but for the test's own ends, which go now.
   void expect_all_gone() {
     raw_.clear();
+    clients_.clear();
     EXPECT_TRUE(run_until([&] {
       return sockets_->connections() == 0 && server().connections() == 0 &&
              reactor().counters().sockets == 0;

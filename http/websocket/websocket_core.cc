@@ -71,6 +71,7 @@ void WebSocketCore::refuse(net::Socket& socket, std::string_view answer) {
 void WebSocketCore::abandon() noexcept {
   if (gone_) return;
   gone_ = true;
+  state_ = WebSocketState::closed;
   if (server_ != nullptr && !close_told_) server_->remove(*this);
   drop_request();
   if (socket_ != nullptr) {
