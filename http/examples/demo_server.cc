@@ -16,6 +16,7 @@
 
 #include "http/examples/demo_routes.h"
 #include "http/examples/demo_status.h"
+#include "http/examples/demo_ws.h"
 #include "net/examples/serve_on_threads.h"
 #include "net/examples/server_flags.h"
 #include "weir/http/server.h"
@@ -90,7 +91,10 @@ weir::http::ServerOptions options_of(const Flags& flags) {
 class DemoServer {
  public:
   DemoServer(weir::Reactor& reactor, const Flags& flags, weir::http::StatusBoard& board)
-      : reactor_(reactor), flags_(flags), server_(reactor, options_of(flags)) {
+      : reactor_(reactor),
+        flags_(flags),
+        server_(reactor, options_of(flags)),
+        web_sockets_(server_) {
     if (!flags.no_status_page) status_.emplace(server_, board);
   }
 
@@ -112,7 +116,10 @@ class DemoServer {
                            .reuse_port = flags_.threads > 1});
   }
 
-  void drain() { server_.drain(kDrainPatience); }
+  void drain() {
+    web_sockets_.close();
+    server_.drain(kDrainPatience);
+  }
   void run() { reactor_.run(); }
 
  private:
@@ -121,6 +128,7 @@ class DemoServer {
   std::unique_ptr<StaticFiles> files_;
   weir::http::Server server_;
   std::optional<DemoStatus> status_;
+  weir::example::DemoWebSockets web_sockets_;
 };
 
 }  // namespace
