@@ -143,7 +143,7 @@ inline std::optional<std::uint64_t> number_of(std::string_view text) {
 // One connection to a server of files, blocking; nothing is kept of a body.
 class FileClient {
  public:
-  explicit FileClient(std::uint16_t port) : client_(port) {}
+  explicit FileClient(std::uint16_t port, bool narrow = false) : client_(port, narrow) {}
 
   RawClient& raw() { return client_; }
   int fd() const { return client_.fd(); }
@@ -187,6 +187,24 @@ class FileClient {
     return true;
   }
 
+  // The same with bytes that are at hand; `offset` goes on with those that came.
+  bool read_same(std::string_view expected, std::uint64_t& offset) {
+    const std::size_t had = std::min(expected.size(), have_.size());
+    if (expected.substr(0, had) != std::string_view(have_).substr(0, had)) return false;
+    have_.erase(0, had);
+    offset += had;
+    buffer_.resize(256 * 1024);
+    for (expected.remove_prefix(had); !expected.empty();) {
+      const ssize_t got = recv(fd(), buffer_.data(), std::min(expected.size(), buffer_.size()), 0);
+      if (got <= 0) return false;
+      const auto size = static_cast<std::size_t>(got);
+      if (expected.substr(0, size) != std::string_view(buffer_.data(), size)) return false;
+      expected.remove_prefix(size);
+      offset += size;
+    }
+    return true;
+  }
+
   // All of a short body, or what came of it.
   std::string read_text(std::uint64_t size) {
     while (have_.size() < size && read_more()) continue;
@@ -213,7 +231,7 @@ class FileClient {
 
   RawClient client_;
   std::string have_;
-  std::vector<char> buffer_;
+  std::string buffer_;
 };
 
 // ---- The server ----
