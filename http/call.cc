@@ -120,14 +120,29 @@ void Call::put(Buffer&& bytes) {
   give(std::move(bytes));
 }
 
+void Call::put(net::FileRange&& range) {
+  written += range.size;
+  look_again();
+  if (!goes_out()) return waiting.add(std::move(range));
+  give(std::move(range));
+}
+
 void Call::give(Buffer&& bytes) {
   keep_for_replay(bytes);
   static_cast<void>(connection->stream().write(std::move(bytes)));
 }
 
+// To be sent again it costs a reference, however long it is.
+void Call::give(net::FileRange&& range) {
+  if (replayable) {
+    replay.add({.file = range.file.share(), .offset = range.offset, .size = range.size});
+  }
+  static_cast<void>(connection->stream().send_file(std::move(range)));
+}
+
 void Call::flush() {
   if (connection == nullptr || request.corked_ != 0 || waiting.empty()) return;
-  waiting.drain([this](Buffer piece) { give(std::move(piece)); });
+  waiting.drain([this](auto&& piece) { give(std::move(piece)); });
 }
 
 void Call::ended(bool complete_body) noexcept {
@@ -140,6 +155,10 @@ void Call::ended(bool complete_body) noexcept {
 
 std::size_t Call::in_stream() const noexcept {
   return connection == nullptr ? 0 : connection->in_stream();
+}
+
+net::Queued Call::stream_sizes() const noexcept {
+  return connection == nullptr ? net::Queued() : connection->stream().queued();
 }
 
 std::size_t Call::queued() const noexcept { return waiting.bytes() + in_stream(); }
@@ -161,8 +180,12 @@ bool Call::is_done_with_connection() const noexcept { return request.finished_ &
 
 bool Call::is_full_for(std::size_t size) const noexcept {
   const std::size_t most = agent->options.socket.queue.bytes_max;
-  const std::size_t already = queued();
+  const std::size_t already = waiting.sizes().memory + stream_sizes().memory;
   return already != 0 && size > most - std::min(already, most);
+}
+
+bool Call::is_full_for_file() const noexcept {
+  return waiting.sizes().files + stream_sizes().files >= net::limits::kQueuedFilesMax;
 }
 
 bool Call::is_above_high_water() const noexcept {
@@ -192,7 +215,7 @@ void Call::keep_for_replay(const Buffer& bytes) {
 }
 
 bool Call::has_room_for_replay(std::size_t size) noexcept {
-  if (replayable && size > limits::kReplayBytesMax - replay.bytes()) {
+  if (replayable && size > limits::kReplayBytesMax - replay.sizes().memory) {
     replayable = false;
     replay.clear();
   }
@@ -213,7 +236,7 @@ bool Call::retry() {
   replayable = false;
   retried = true;
   Waiting rest = std::exchange(waiting, std::exchange(replay, {}));
-  rest.drain([this](Buffer piece) { waiting.add(std::move(piece)); });
+  rest.drain([this](auto&& piece) { waiting.add(std::move(piece)); });
   agent->retry(*this, lost);
   return true;
 }

@@ -44,9 +44,11 @@ struct Call final : ListNode {
   void look_again_later() noexcept;
   void put(std::string_view text);
   void put(Buffer&& bytes);
+  void put(net::FileRange&& range);
   void ended(bool complete_body) noexcept;
   std::size_t queued() const noexcept;
   bool is_full_for(std::size_t size) const noexcept;
+  bool is_full_for_file() const noexcept;
   bool is_above_high_water() const noexcept;
   void report_unhandled(const Error& error) const;
 
@@ -123,9 +125,11 @@ struct Call final : ListNode {
   bool is_done_with_connection() const noexcept;
   bool is_idempotent() const noexcept;
   std::size_t in_stream() const noexcept;
+  net::Queued stream_sizes() const noexcept;
   bool retry();
   void fail_parse();
   void give(Buffer&& bytes);
+  void give(net::FileRange&& range);
   void flush();
   void keep_for_replay(std::string_view text);
   void keep_for_replay(const Buffer& bytes);

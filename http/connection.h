@@ -62,6 +62,7 @@ class Connection final : private net::StreamUser, private Task {
   void put_head(Exchange& exchange, const ResponsePlan& plan);
   void put(Exchange& exchange, std::string_view text);
   void put(Exchange& exchange, Buffer&& bytes);
+  void put(Exchange& exchange, net::FileRange&& range);
   // The client was told to send its body.
   void continued(const Exchange& exchange) noexcept;
   // Everything of its response was put.
@@ -69,6 +70,7 @@ class Connection final : private net::StreamUser, private Task {
   // Bytes that the kernel has not taken, of all responses.
   std::size_t queued() const noexcept;
   bool is_full_for(const Exchange& exchange, std::size_t size) const noexcept;
+  bool is_full_for_file(const Exchange& exchange) const noexcept;
   bool is_above_high_water() const noexcept;
   void report_unhandled(const Error& error) const;
 
@@ -119,6 +121,7 @@ class Connection final : private net::StreamUser, private Task {
   // connection_output.cc
   bool advance();
   void take_turn(Exchange& exchange) noexcept;
+  void forget_waiting(const Exchange& exchange) noexcept;
   void send_waiting(Exchange& exchange);
   bool leave_pipeline(Exchange& exchange);
   bool tell_leaving();
@@ -127,8 +130,11 @@ class Connection final : private net::StreamUser, private Task {
   bool retire(Exchange& exchange);
   void send(std::string_view text);
   void send(Buffer&& bytes);
+  void send(net::FileRange&& range);
   void give_to_stream(Buffer&& bytes);
+  void given(net::Write result);
   bool goes_out(const Exchange& exchange) const noexcept;
+  std::size_t staged() const noexcept;
   std::size_t in_stream() const noexcept;
   std::uint64_t sent() const noexcept { return out_ - in_stream(); }
 
@@ -171,7 +177,7 @@ class Connection final : private net::StreamUser, private Task {
   std::uint32_t index_ = 0;           // in the server's list
   std::uint64_t requests_ = 0;
   std::uint64_t out_ = 0;             // bytes of output that went to the stream
-  std::size_t waiting_ = 0;           // bytes of output that wait for their turn
+  net::Queued waiting_;               // output that waits for its turn
   std::uint64_t body_bytes_ = 0;      // of the request that is being read
   std::uint64_t dropped_bytes_ = 0;   // of its body, or while lingering: read for nobody
   std::optional<Failure> failure_;

@@ -45,7 +45,7 @@ bool Connection::cut_reading() {
   }
   const bool some_out = exchange.in_turn && exchange.written > exchange.waiting.bytes();
   failure_->silent = some_out && exchange.response.head_out_;
-  waiting_ -= exchange.waiting.bytes();
+  forget_waiting(exchange);
   exchange.unlink();
   --pipelined_;
   return cut_off(exchange, {});
@@ -99,7 +99,7 @@ bool Connection::drop_pipeline() {
     Exchange& exchange = pipeline_.pop_front();
     --pipelined_;
     if (reading_ == &exchange) reading_ = nullptr;
-    waiting_ -= exchange.waiting.bytes();
+    forget_waiting(exchange);
     if (!cut_off(exchange, {})) return false;
   }
   return true;

@@ -1,5 +1,6 @@
 // Writing: from responses to the stream, in the order of their requests.
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include "http/connection.h"
@@ -59,7 +60,8 @@ void Connection::put(Exchange& exchange, std::string_view text) {
   look_again();
   if (goes_out(exchange)) return send(text);
   exchange.waiting.add(text);
-  waiting_ += text.size();
+  waiting_.bytes += text.size();
+  waiting_.memory += text.size();
 }
 
 void Connection::put(Exchange& exchange, Buffer&& bytes) {
@@ -67,8 +69,18 @@ void Connection::put(Exchange& exchange, Buffer&& bytes) {
   exchange.written += bytes.size();
   look_again();
   if (goes_out(exchange)) return send(std::move(bytes));
-  waiting_ += bytes.size();
+  waiting_.bytes += bytes.size();
+  waiting_.memory += bytes.size();
   exchange.waiting.add(std::move(bytes));
+}
+
+void Connection::put(Exchange& exchange, net::FileRange&& range) {
+  exchange.written += range.size;
+  look_again();
+  if (goes_out(exchange)) return send(std::move(range));
+  waiting_.bytes += range.size;
+  ++waiting_.files;
+  exchange.waiting.add(std::move(range));
 }
 
 void Connection::continued(const Exchange& exchange) noexcept {
@@ -81,14 +93,23 @@ void Connection::answered(Exchange& exchange, bool complete) noexcept {
   look_again();
 }
 
-std::size_t Connection::queued() const noexcept { return in_stream() + waiting_; }
+std::size_t Connection::queued() const noexcept { return in_stream() + waiting_.bytes; }
 
-// Whoever's turn it is, is not held up by what waits behind it.
+// Whoever's turn it is, is not held up by what waits behind it. Files take no memory.
 bool Connection::is_full_for(const Exchange& exchange, std::size_t size) const noexcept {
   const std::size_t most = core_.options.net.socket.queue.bytes_max;
-  const std::size_t already =
-      exchange.in_turn ? in_stream() + exchange.waiting.bytes() : queued();
+  const std::size_t waiting =
+      exchange.in_turn ? exchange.waiting.sizes().memory : waiting_.memory;
+  const std::size_t already = stream_.queued().memory + staged() + waiting;
   return already != 0 && size > most - std::min(already, most);
+}
+
+// All that wait will be in the stream's queue together. Those whose turn has not come leave half of
+// it to the one that may go on.
+bool Connection::is_full_for_file(const Exchange& exchange) const noexcept {
+  constexpr std::size_t kMost = net::limits::kQueuedFilesMax;
+  const std::size_t already = stream_.queued().files + waiting_.files;
+  return already >= (exchange.in_turn ? kMost : kMost / 2);
 }
 
 bool Connection::is_above_high_water() const noexcept {
@@ -118,6 +139,13 @@ void Connection::send(Buffer&& bytes) {
   give_to_stream(std::move(bytes));
 }
 
+void Connection::send(net::FileRange&& range) {
+  out_ += range.size;
+  flush_staged();
+  const auto result = stream_.send_file(std::move(range));
+  given(result ? *result : net::Write::closed);
+}
+
 void Connection::flush_staged() {
   if (core_.staged_for != this) return;
   core_.staged_for = nullptr;
@@ -129,7 +157,11 @@ void Connection::flush_staged() {
 // all, half an answer helps nobody.
 void Connection::give_to_stream(Buffer&& bytes) {
   if (bytes.empty()) return destroy(errno_code(ENOMEM));
-  switch (stream_.write(std::move(bytes))) {
+  given(stream_.write(std::move(bytes)));
+}
+
+void Connection::given(net::Write result) {
+  switch (result) {
     case net::Write::ok: break;
     case net::Write::full: stream_full_ = true; break;
     case net::Write::refused:
@@ -137,9 +169,12 @@ void Connection::give_to_stream(Buffer&& bytes) {
   }
 }
 
+std::size_t Connection::staged() const noexcept {
+  return core_.staged_for == this ? core_.staged.size() : 0;
+}
+
 std::size_t Connection::in_stream() const noexcept {
-  const std::size_t staged = core_.staged_for == this ? core_.staged.size() : 0;
-  return stream_.writable_length() + staged;
+  return stream_.writable_length() + staged();
 }
 
 // ---- The pipeline ----
@@ -150,14 +185,20 @@ void Connection::take_turn(Exchange& exchange) noexcept {
   if (exchange.response.continued_) continued(exchange);
 }
 
+void Connection::forget_waiting(const Exchange& exchange) noexcept {
+  const net::Queued& sizes = exchange.waiting.sizes();
+  waiting_.bytes -= sizes.bytes;
+  waiting_.memory -= sizes.memory;
+  waiting_.files -= sizes.files;
+}
+
 void Connection::send_waiting(Exchange& exchange) {
-  waiting_ -= exchange.waiting.bytes();
-  exchange.waiting.drain([this](Buffer&& piece) {
-    if (piece.size() <= limits::kCopiedPieceMax) {
-      send(piece.view());
-    } else {
-      send(std::move(piece));
+  forget_waiting(exchange);
+  exchange.waiting.drain([this]<class Piece>(Piece&& piece) {
+    if constexpr (std::is_same_v<Piece, Buffer>) {
+      if (piece.size() <= limits::kCopiedPieceMax) return send(piece.view());
     }
+    send(std::move(piece));
   });
 }
 

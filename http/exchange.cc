@@ -31,6 +31,7 @@ void Exchange::look_again_later() noexcept {
 
 void Exchange::put(std::string_view text) { connection->put(*this, text); }
 void Exchange::put(Buffer&& bytes) { connection->put(*this, std::move(bytes)); }
+void Exchange::put(net::FileRange&& range) { connection->put(*this, std::move(range)); }
 void Exchange::ended(bool complete_body) noexcept { connection->answered(*this, complete_body); }
 
 std::size_t Exchange::queued() const noexcept {
@@ -40,6 +41,8 @@ std::size_t Exchange::queued() const noexcept {
 bool Exchange::is_full_for(std::size_t size) const noexcept {
   return connection->is_full_for(*this, size);
 }
+
+bool Exchange::is_full_for_file() const noexcept { return connection->is_full_for_file(*this); }
 
 bool Exchange::is_above_high_water() const noexcept { return connection->is_above_high_water(); }
 

@@ -29,9 +29,11 @@ struct Exchange final : ListNode {
   void look_again_later() noexcept;
   void put(std::string_view text);
   void put(Buffer&& bytes);
+  void put(net::FileRange&& range);
   void ended(bool complete_body) noexcept;
   std::size_t queued() const noexcept;
   bool is_full_for(std::size_t size) const noexcept;
+  bool is_full_for_file() const noexcept;
   bool is_above_high_water() const noexcept;
   void report_unhandled(const Error& error) const;
 

@@ -99,6 +99,26 @@ inline constexpr std::size_t kReplayBytesMax = 64 * 1024;
 // Pairs of a query that are looked at: Node's number, against floods of keys.
 inline constexpr std::size_t kQueryPairsMaxDefault = 1000;
 
+// ---- Of static files ----
+
+// Descriptors that a cache of open files keeps: a quarter of what most processes may have open.
+inline constexpr std::size_t kOpenFilesMaxDefault = 256;
+// Up to here a file is kept in memory and leaves with its head in one send(2).
+inline constexpr std::size_t kFileBodyMaxDefault = std::size_t{64} * 1024;
+// Bytes of such bodies together, with kCachedFileBytes for each.
+inline constexpr std::size_t kFileBodiesMaxDefault = std::size_t{16} << 20;
+inline constexpr std::size_t kCachedFileBytes = 512;
+// Names that lead to a directory, or nowhere, and are known for as long as files are: so many asked
+// for at random push no file out.
+inline constexpr std::size_t kKnownNamesMax = 1024;
+// So long nobody looks again whether a file has changed.
+inline constexpr Duration kFileFreshDefault = std::chrono::seconds(1);
+// A file that was changed so recently may change again in the same tick of the kernel's clock, and
+// look the same: its entity tag is weak until then. Seconds.
+inline constexpr std::int64_t kFileSettles = 2;
+// Ranges of a request; beyond, it gets everything. Viewers of documents ask for a few.
+inline constexpr std::size_t kRangesMaxDefault = 16;
+
 }  // namespace weir::inline v1::http::limits
 
 namespace weir::inline v1::http {

@@ -61,10 +61,17 @@ class OutgoingMessage {
   // and bodies of messages that have none, are dropped and ok.
   net::Write write(Buffer&& bytes, Done done = {});
   net::Write write(std::string_view bytes, Done done = {});  // copies
+  // A piece of the body that is part of a file (sendfile(2)): as Socket::send_file(), which says
+  // what it promises. Its bytes count for `full` and 'drain' but take no memory; it is `refused`
+  // only behind kQueuedFilesMax others. A file that has less than was promised ends the connection,
+  // by a reset. Moves from `range` exactly when the result is ok or full. Without a file, or beyond
+  // 2^63 - 1, it is an 'error': bad_argument, out_of_range.
+  net::Write send_file(net::FileRange&& range, Done done = {});
   // The last piece, and what ends the body. Again: harmless without bytes.
   net::Write end(Done done = {});
   net::Write end(Buffer&& last, Done done = {});
   net::Write end(std::string_view last, Done done = {});
+  net::Write end(net::FileRange&& last, Done done = {});
   // Sent behind a chunked body, else dropped. Mistake::trailer_invalid for fields that may not
   // stand there.
   Expected<void> set_trailer(std::string_view name, std::string_view value);
@@ -136,7 +143,12 @@ class OutgoingMessage {
  private:
   struct Pending;
   Self& self() noexcept { return static_cast<Self&>(*this); }
-  std::optional<net::Write> refuse_write(std::size_t size, Done& done);
+  template <class Bytes>
+  std::optional<net::Write> refuse_write(const Bytes& bytes, Done& done);
+  template <class Bytes>
+  bool is_full_for(const Bytes& bytes) const noexcept;
+  template <class Bytes>
+  Expected<BodyPiece> piece_of(const Bytes& bytes);
   template <class Bytes>
   net::Write write_piece(Bytes&& bytes, Done done);
   template <class Bytes>

@@ -7,15 +7,19 @@
 //     void head_failed()                 the head cannot be: what the peer is told instead
 // An Owner has, besides gone() and look_again() of IncomingMessage:
 //     void look_again_later()            in a round of its own
-//     void put(text), put(Buffer&&)      bytes of the message, in order
+//     void put(text), put(Buffer&&), put(FileRange&&)
+//                                        bytes of the message, in order
 //     void ended(complete)               behind the last one
 //     std::uint64_t written              how many were put
-//     bool is_full_for(size), bool is_above_high_water(), std::size_t queued()
+//     bool is_full_for(size), bool is_full_for_file()
+//     bool is_above_high_water(), std::size_t queued()
 //     void report_unhandled(error)
 #pragma once
 
 #include <deque>
+#include <cstdint>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -127,9 +131,39 @@ void OutgoingMessage<Self, Owner>::put_head() {
 
 // ---- The body ----
 
+inline std::size_t size_of(std::string_view bytes) noexcept { return bytes.size(); }
+inline std::size_t size_of(const Buffer& bytes) noexcept { return bytes.size(); }
+inline std::size_t size_of(const net::FileRange& range) noexcept { return range.size; }
+
+inline Expected<void> check_range(const net::FileRange& range) {
+  constexpr std::uint64_t kOffsetMax = INT64_MAX;
+  if (!range.file) {
+    return failure({.code = Mistake::bad_argument, .detail = "there is no file to send"});
+  }
+  if (range.offset <= kOffsetMax && range.size <= kOffsetMax - range.offset) return {};
+  return failure({.code = Mistake::out_of_range, .detail = "no file is as long as that"});
+}
+
+template <class Self, class Owner>
+template <class Bytes>
+Expected<BodyPiece> OutgoingMessage<Self, Owner>::piece_of(const Bytes& bytes) {
+  if constexpr (std::is_same_v<Bytes, net::FileRange>) {
+    if (const auto good = check_range(bytes); !good) return failure(good.error());
+  }
+  return body_.piece(size_of(bytes));
+}
+
+template <class Self, class Owner>
+template <class Bytes>
+bool OutgoingMessage<Self, Owner>::is_full_for(const Bytes& bytes) const noexcept {
+  if constexpr (std::is_same_v<Bytes, net::FileRange>) return owner_.is_full_for_file();
+  return owner_.is_full_for(size_of(bytes));
+}
+
 // What is wrong with writing now, before a byte of it is taken. Null: nothing.
 template <class Self, class Owner>
-std::optional<net::Write> OutgoingMessage<Self, Owner>::refuse_write(std::size_t size,
+template <class Bytes>
+std::optional<net::Write> OutgoingMessage<Self, Owner>::refuse_write(const Bytes& bytes,
                                                                      Done& done) {
   if (over_) return net::Write::closed;
   if (destroyed_) {
@@ -137,7 +171,7 @@ std::optional<net::Write> OutgoingMessage<Self, Owner>::refuse_write(std::size_t
     return net::Write::closed;
   }
   if (ended_) return reject({.code = Mistake::write_after_end}, std::move(done));
-  if (owner_.is_full_for(size)) {
+  if (is_full_for(bytes)) {
     needs_drain_ = true;
     return net::Write::refused;
   }
@@ -169,13 +203,13 @@ net::Write OutgoingMessage<Self, Owner>::after_put(Done done) {
 template <class Self, class Owner>
 template <class Bytes>
 net::Write OutgoingMessage<Self, Owner>::write_piece(Bytes&& bytes, Done done) {
-  if (const auto refused = refuse_write(bytes.size(), done)) return *refused;
+  if (const auto refused = refuse_write(bytes, done)) return *refused;
   if (!settled_) {
     if (auto settled = self().settle_head({}); !settled) {
       return fail(settled.error(), std::move(done));
     }
   }
-  const auto piece = body_.piece(bytes.size());
+  const auto piece = piece_of(bytes);
   if (!piece) return fail(piece.error(), std::move(done));
   put_head();
   put_piece(std::forward<Bytes>(bytes), *piece);
@@ -185,17 +219,17 @@ net::Write OutgoingMessage<Self, Owner>::write_piece(Bytes&& bytes, Done done) {
 template <class Self, class Owner>
 template <class Bytes>
 net::Write OutgoingMessage<Self, Owner>::end_with(Bytes&& bytes, Done done) {
-  if (ended_ && !destroyed_ && !over_ && bytes.size() == 0) {
+  if (ended_ && !destroyed_ && !over_ && size_of(bytes) == 0) {
     remember(std::move(done), finished_ ? Mistake::already_finished : std::error_code());
     return net::Write::ok;
   }
-  if (const auto refused = refuse_write(bytes.size(), done)) return *refused;
+  if (const auto refused = refuse_write(bytes, done)) return *refused;
   if (!settled_) {
-    if (auto settled = self().settle_head(bytes.size()); !settled) {
+    if (auto settled = self().settle_head(size_of(bytes)); !settled) {
       return fail(settled.error(), std::move(done));
     }
   }
-  const auto piece = body_.piece(bytes.size());
+  const auto piece = piece_of(bytes);
   if (!piece) {
     const net::Write result = fail(piece.error(), std::move(done));
     if (!ended_) put_end();
@@ -237,6 +271,11 @@ net::Write OutgoingMessage<Self, Owner>::write(std::string_view bytes, Done done
 }
 
 template <class Self, class Owner>
+net::Write OutgoingMessage<Self, Owner>::send_file(net::FileRange&& range, Done done) {
+  return write_piece(std::move(range), std::move(done));
+}
+
+template <class Self, class Owner>
 net::Write OutgoingMessage<Self, Owner>::end(Done done) {
   return end_with(std::string_view(), std::move(done));
 }
@@ -249,6 +288,11 @@ net::Write OutgoingMessage<Self, Owner>::end(Buffer&& last, Done done) {
 template <class Self, class Owner>
 net::Write OutgoingMessage<Self, Owner>::end(std::string_view last, Done done) {
   return end_with(last, std::move(done));
+}
+
+template <class Self, class Owner>
+net::Write OutgoingMessage<Self, Owner>::end(net::FileRange&& last, Done done) {
+  return end_with(std::move(last), std::move(done));
 }
 
 template <class Self, class Owner>

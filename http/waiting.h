@@ -5,8 +5,10 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
+#include "weir/net/write_queue.h"
 #include "weir/reactor/buffer.h"
 
 namespace weir::inline v1::http {
@@ -16,36 +18,55 @@ class Waiting {
  public:
   void add(std::string_view text) {
     text_ += text;
-    bytes_ += text.size();
+    count(text.size());
   }
   void add(Buffer&& bytes) {
     gather();
-    bytes_ += bytes.size();
-    pieces_.push_back(std::move(bytes));
+    count(bytes.size());
+    pieces_.emplace_back(std::move(bytes));
   }
-  std::size_t bytes() const noexcept { return bytes_; }
-  bool empty() const noexcept { return bytes_ == 0; }
-  // Calls `take` with each Buffer, in order, and is empty then.
+  void add(net::FileRange&& range) {
+    gather();
+    sizes_.bytes += range.size;
+    ++sizes_.files;
+    pieces_.emplace_back(std::move(range));
+  }
+  const net::Queued& sizes() const noexcept { return sizes_; }
+  std::size_t bytes() const noexcept { return sizes_.bytes; }
+  bool empty() const noexcept { return sizes_.bytes == 0; }
+  // Calls `take` with each Buffer and each FileRange, in order, and is empty then.
   template <class Take>
   void drain(Take&& take) {
     gather();
-    bytes_ = 0;
-    for (Buffer& piece : std::exchange(pieces_, {})) take(std::move(piece));
+    sizes_ = {};
+    for (Piece& piece : std::exchange(pieces_, {})) {
+      if (auto* range = std::get_if<net::FileRange>(&piece)) {
+        take(std::move(*range));
+      } else if (auto* bytes = std::get_if<Buffer>(&piece)) {
+        take(std::move(*bytes));
+      }
+    }
   }
   void clear() noexcept {
     pieces_.clear();
     text_.clear();
-    bytes_ = 0;
+    sizes_ = {};
   }
 
  private:
+  using Piece = std::variant<Buffer, net::FileRange>;
+
+  void count(std::size_t size) noexcept {
+    sizes_.bytes += size;
+    sizes_.memory += size;
+  }
   void gather() {
-    if (!text_.empty()) pieces_.push_back(Buffer::take(std::exchange(text_, {})));
+    if (!text_.empty()) pieces_.emplace_back(Buffer::take(std::exchange(text_, {})));
   }
 
-  std::vector<Buffer> pieces_;
+  std::vector<Piece> pieces_;
   std::string text_;  // behind the last piece
-  std::size_t bytes_ = 0;
+  net::Queued sizes_;
 };
 
 }  // namespace weir::inline v1::http

@@ -217,6 +217,7 @@ void Channel::flush() noexcept {
                                                         : prepare_descriptor(output.op);
   const std::size_t count = output.queue.gather(output.pieces, bytes_max);
   output.op.pieces = {output.pieces.data(), count};
+  output.op.more_follows = output.queue.is_file_behind(output.op.pieces);
   net_.reactor().backend().submit(output.op);
 }
 

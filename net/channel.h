@@ -112,6 +112,9 @@ class Channel final : public Resident {
   WriteQueue::Push push_file(FileRange&& range, const QueueLimits& limits) noexcept;
   void flush() noexcept;
   std::size_t queued() const noexcept { return output_ == nullptr ? 0 : output_->queue.bytes(); }
+  Queued queued_parts() const noexcept {
+    return output_ == nullptr ? Queued() : output_->queue.queued();
+  }
   bool needs_drain() const noexcept {
     return output_ != nullptr && output_->queue.needs_drain();
   }

@@ -92,7 +92,10 @@ class Socket final : public Stream,
   // ENODATA", or what the kernel says, and by a reset: a TCP peer does not take what it has for the
   // whole (on a Unix socket it sees an end: there are no resets).
   // ERR_INVALID_ARG_VALUE without a file, ERR_OUT_OF_RANGE beyond 2^63 - 1; `done` is dropped then.
-  Expected<Write> send_file(FileRange&& range, WriteDone done = {});
+  Expected<Write> send_file(FileRange&& range, WriteDone done);
+  Expected<Write> send_file(FileRange&& range) override {
+    return send_file(std::move(range), WriteDone());
+  }
   // Sends everything that is queued, then FIN, then 'finish', right before which `done` is called;
   // the other direction goes on. Again: harmless.
   void end() override { end(WriteDone()); }
@@ -160,6 +163,9 @@ class Socket final : public Stream,
   bool undelivered_input() const noexcept;
   // Accepted by write() and send_file(), and not yet by the kernel.
   std::size_t writable_length() const noexcept override;
+  Queued queued() const noexcept override {
+    return channel_ == nullptr ? Queued() : channel_->queued_parts();
+  }
   // Taken from the kernel, delivered or not; given to write() or send_file(), queued or not. They
   // survive 'close'.
   std::uint64_t bytes_read() const noexcept { return bytes_read_; }

@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "weir/net/socket_options.h"
+#include "weir/net/write_queue.h"
 #include "weir/reactor/buffer.h"
 #include "weir/reactor/error.h"
 
@@ -41,11 +42,15 @@ class Stream {
 
   virtual Write write(Buffer&& bytes) = 0;
   virtual Write write(std::string_view bytes) = 0;
+  // A layer that changes the bytes reads the file itself.
+  virtual Expected<Write> send_file(FileRange&& range) = 0;
   virtual void end() = 0;
   virtual void destroy(std::error_code code = {}) = 0;
   virtual void pause() = 0;
   virtual void resume() = 0;
   virtual std::size_t writable_length() const noexcept = 0;
+  // The parts of writable_length().
+  virtual Queued queued() const noexcept = 0;
 
  protected:
   ~Stream() = default;

@@ -158,6 +158,13 @@ std::size_t WriteQueue::gather(std::span<iovec> room, std::size_t bytes_max) con
   return filled;
 }
 
+bool WriteQueue::is_file_behind(std::span<const iovec> gathered) const noexcept {
+  if (first_file_ == nullptr) return false;
+  std::size_t left = first_file_->ahead;
+  for (const iovec& piece : gathered) left -= piece.iov_len;
+  return left == 0;
+}
+
 bool WriteQueue::sent(std::size_t size) noexcept {
   WEIR_ASSERT(size <= bytes_);
   bytes_ -= size;

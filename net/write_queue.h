@@ -27,6 +27,13 @@ struct FileRange {
   std::uint64_t size = 0;
 };
 
+// What a queue holds.
+struct Queued {
+  std::size_t bytes = 0;   // those of files too
+  std::size_t memory = 0;  // without those
+  std::size_t files = 0;
+};
+
 // Buffers in, iovecs out, memory back; and files in between.
 //
 //     push -> [piece][piece][piece][block of small ones] -> gather -> kernel -> sent
@@ -63,6 +70,8 @@ class WriteQueue {
   // Fills `room` with the first pieces, at most `bytes_max` bytes; returns how many were filled.
   // Precondition: no file is next.
   std::size_t gather(std::span<iovec> room, std::size_t bytes_max) const noexcept;
+  // A file comes right behind what was gathered.
+  bool is_file_behind(std::span<const iovec> gathered) const noexcept;
 
   // The first `size` bytes are out: of the file that was next, or of what was gathered. True when a
   // drain is due: since the last one some push said full or refused, and now at most low_water
@@ -76,6 +85,7 @@ class WriteQueue {
 
   std::size_t bytes() const noexcept { return bytes_; }  // those of files too
   std::size_t memory() const noexcept { return bytes_ - file_bytes_; }
+  Queued queued() const noexcept { return {bytes_, memory(), files_}; }
   std::size_t pieces() const noexcept { return count_; }
   bool empty() const noexcept { return bytes_ == 0; }
   bool needs_drain() const noexcept { return needs_drain_; }

@@ -79,6 +79,9 @@ struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
   int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
+  // The owner submits more at once, such as a file behind its head: a packet that is not full may
+  // wait for it (MSG_MORE, 200 ms at most).
+  bool more_follows = false;
   alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
 };
 
@@ -160,6 +163,10 @@ struct WriteOp : Op {
 };
 
 // Once, without an fd: open(2) of a file; the result is an fd (close-on-exec), the receiver's.
+// With a `directory` it is opened below that, for reading only, and nothing else is ever reached:
+// empty components, "." and ".." are ENOENT; symbolic links ELOOP or ENOTDIR, or with
+// `follows_links` followed where they stay below it (EXDEV where they do not) and the kernel has
+// openat2(2), which it has from Linux 5.6 on. The other end of a FIFO is not waited for.
 struct OpenOp : Op {
   explicit OpenOp(Done op_done) noexcept : Op(OpKind::open, op_done) {}
   std::string path;
@@ -168,6 +175,9 @@ struct OpenOp : Op {
   bool truncates = false;  // a file that is
   bool appends = false;    // each write goes to the end
   unsigned permissions = 0666;  // of a file that is created, less the umask
+  int directory = -1;           // `path` is relative to it; stays open until the result
+  bool follows_links = false;
+  bool walks = false;           // the backend's: one component at a time, without openat2(2)
 };
 
 struct Completion {
@@ -307,7 +317,7 @@ struct BackendOptions {
   UringOptions uring = {};
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
   // Off: files are not tried with RWF_NOWAIT, but polled for and left to threads (before Linux 6.4,
-  // pipes are).
+  // pipes are). Paths below a directory are walked without openat2(2) then (before Linux 5.6).
   bool file_nowait = true;
 };
 

@@ -120,7 +120,11 @@ void FileOperations::submit(Op& op) {
   op.slot = kMark | place.index;
   if (op.kind == OpKind::open) {
     place.at_position = false;
-    return start_job(place);
+    auto& opening = static_cast<OpenOp&>(op);
+    opening.walks = !nowait_;
+    const bool tries = nowait_ && opening.directory >= 0;
+    const int result = tries ? posix::open_now(opening) : -EAGAIN;
+    return result == -EAGAIN ? start_job(place) : finish(place, result);
   }
   place.file = posix::kind_of(op.fd);
   if (place.file == posix::FileKind::closed) return finish(place, -EBADF);
@@ -181,8 +185,10 @@ void FileOperations::start_job(Place& place) {
   job->inbox = inbox_->hold();
   job->kind = place.kind;
   job->place = place.index;
-  if (place.kind != OpKind::open) {
-    const int fd = posix::duplicate(place.fd);
+  const bool opens = place.kind == OpKind::open;
+  const int used = opens ? static_cast<OpenOp&>(*place.op).directory : place.fd;
+  if (used >= 0 || !opens) {
+    const int fd = posix::duplicate(used);
     if (fd < 0) return finish(place, fd);
     job->fd = posix::Fd(fd);
   }
@@ -203,6 +209,9 @@ bool FileOperations::fill_job(Job& job, Op& op) noexcept {
     job.opening->truncates = from.truncates;
     job.opening->appends = from.appends;
     job.opening->permissions = from.permissions;
+    job.opening->directory = job.fd.get();
+    job.opening->follows_links = from.follows_links;
+    job.opening->walks = from.walks;
     return true;
   }
   if (op.kind == OpKind::read) {

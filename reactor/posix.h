@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -85,6 +86,27 @@ int process_id() noexcept;
 bool set_close_on_exec(int fd) noexcept;  // false: not open
 // Sets O_NONBLOCK and FD_CLOEXEC.
 void make_nonblocking(int fd) noexcept;
+
+// What a file is at this moment (fstat(2)). Two that are equal are the same file with the same
+// content, as far as the kernel's clock tells: it ticks some hundred times a second.
+struct FileFacts {
+  bool is_regular = false;
+  bool is_directory = false;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  // seconds since 1970-01-01T00:00:00Z
+  std::uint32_t modified_nanoseconds = 0;
+  std::int64_t changed = 0;   // with its owner, permissions and names
+  std::uint32_t changed_nanoseconds = 0;
+
+  bool operator==(const FileFacts&) const = default;
+};
+Expected<FileFacts> file_facts(int fd) noexcept;
+// For OpenOp::directory; nothing can be read of it. May wait for a disk.
+Expected<Fd> open_directory(const std::string& path) noexcept;
+// Nobody can foresee them (getrandom(2)).
+std::uint64_t random_bits() noexcept;
 
 Expected<Fd> make_eventfd() noexcept;
 void signal_eventfd(int fd) noexcept;  // async-signal-safe

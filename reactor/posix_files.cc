@@ -1,14 +1,22 @@
 #include "reactor/posix_files.h"
 
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "weir/reactor/posix.h"
 
 namespace weir::inline v1::posix {
 namespace {
@@ -45,6 +53,62 @@ class NoSigpipe {
 std::int32_t result_now() noexcept {
   return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
+
+// ---- Below a directory ----
+
+// Each component of a path that is walked costs a system call.
+constexpr int kDepthMax = 32;
+// O_NONBLOCK: opening a FIFO must not wait for its other end.
+constexpr int kBelowFlags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+
+bool is_component(std::string_view text) {
+  return !text.empty() && text != "." && text != ".." && !text.contains('\0');
+}
+
+bool is_plain_path(std::string_view path) {
+  for (;;) {
+    const std::size_t slash = path.find('/');
+    if (!is_component(path.substr(0, slash))) return false;
+    if (slash == std::string_view::npos) return true;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+int open_beneath(const OpenOp& op, std::uint64_t resolve) noexcept {
+  open_how how{};
+  how.flags = static_cast<std::uint64_t>(kBelowFlags);
+  how.resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  if (!op.follows_links) how.resolve |= RESOLVE_NO_SYMLINKS;
+  for (;;) {
+    const long fd = ::syscall(SYS_openat2, op.directory, op.path.c_str(), &how, sizeof how);
+    if (fd >= 0) return static_cast<int>(fd);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+// One component at a time, so that no symbolic link is ever followed.
+int walk(const OpenOp& op) noexcept {
+  Fd holder;
+  int at = op.directory;
+  std::string_view rest = op.path;
+  for (int depth = 0; depth < kDepthMax; ++depth) {
+    const std::size_t slash = rest.find('/');
+    const std::string component(rest.substr(0, slash));
+    const bool last = slash == std::string_view::npos;
+    const int flags = last ? kBelowFlags : O_PATH | O_DIRECTORY | O_CLOEXEC;
+    Fd next(::openat(at, component.c_str(), flags | O_NOFOLLOW));
+    // What is no directory may be a link; both lead nowhere.
+    if (!next) return -errno;
+    if (last) return next.release();
+    holder = std::move(next);
+    at = holder.get();
+    rest.remove_prefix(slash + 1);
+  }
+  return -ENAMETOOLONG;
+}
+
+// A sandbox may refuse what it does not know.
+bool has_no_openat2(int result) noexcept { return result == -ENOSYS || result == -EPERM; }
 
 }  // namespace
 
@@ -106,7 +170,18 @@ std::int32_t write_file(int fd, std::int64_t offset, std::span<const char> bytes
 }
 
 // O_NOCTTY: opening a terminal must not make it the process's.
+int open_now(const OpenOp& op) noexcept {
+  if (!is_plain_path(op.path)) return -ENOENT;
+  const int result = open_beneath(op, RESOLVE_CACHED);
+  return has_no_openat2(result) || result == -EINVAL ? -EAGAIN : result;
+}
+
 int open_file(const OpenOp& op) noexcept {
+  if (op.directory >= 0) {
+    if (!is_plain_path(op.path)) return -ENOENT;
+    const int result = op.walks ? -ENOSYS : open_beneath(op, 0);
+    return has_no_openat2(result) ? walk(op) : result;
+  }
   int flags = O_CLOEXEC | O_NOCTTY | (op.writes ? O_WRONLY : O_RDONLY);
   if (op.creates) flags |= O_CREAT;
   if (op.truncates) flags |= O_TRUNC;
@@ -163,6 +238,33 @@ int check_regular(int fd) noexcept {
 std::int64_t file_size(int fd) noexcept {
   struct stat status{};
   return ::fstat(fd, &status) == 0 ? status.st_size : -errno;
+}
+
+Expected<FileFacts> file_facts(int fd) noexcept {
+  struct stat status{};
+  if (::fstat(fd, &status) != 0) return failure({.code = errno_code(errno), .syscall = "fstat"});
+  return FileFacts{.is_regular = S_ISREG(status.st_mode),
+                   .is_directory = S_ISDIR(status.st_mode),
+                   .device = status.st_dev,
+                   .inode = status.st_ino,
+                   .size = static_cast<std::uint64_t>(status.st_size),
+                   .modified = status.st_mtim.tv_sec,
+                   .modified_nanoseconds = static_cast<std::uint32_t>(status.st_mtim.tv_nsec),
+                   .changed = status.st_ctim.tv_sec,
+                   .changed_nanoseconds = static_cast<std::uint32_t>(status.st_ctim.tv_nsec)};
+}
+
+Expected<Fd> open_directory(const std::string& path) noexcept {
+  Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (directory) return directory;
+  return failure({.code = errno_code(errno), .syscall = "open", .detail = "directory " + path});
+}
+
+// The pool of the kernel is filled since it has started.
+std::uint64_t random_bits() noexcept {
+  std::uint64_t bits = 0;
+  while (::getrandom(&bits, sizeof bits, 0) != sizeof bits) {}
+  return bits;
 }
 
 int duplicate(int fd) noexcept {

@@ -20,7 +20,8 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept {
 }
 
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept {
-  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0);
+  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0) |
+                    (op.more_follows ? MSG_MORE : 0);
   std::size_t bytes = 0;
   for (const iovec& piece : op.pieces) bytes += piece.iov_len;
   if (op.pieces.size() == 1 && op.passed_fd < 0) {

@@ -159,9 +159,10 @@ curl_files() {
   same "an empty file" 200 "$(status_of /empty)"
   local path
   for path in /../secret /%2e%2e/secret /data/../../secret /..%2fsecret /link /linked/secret \
-    /data //data/1048576 /data/ /fifo /no%zz /data/./1048576; do
+    //data/1048576 /data/ /fifo /no%zz /data/./1048576; do
     same "GET $path" 404 "$(status_of --path-as-is "$path")"
   done
+  same "a directory" 301 "$(status_of /data)"
   same "POST to a file" 405 "$(status_of -d x /data/1048576)"
   echo "ok: curl, files"
 }

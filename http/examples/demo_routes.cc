@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstdint>
 #include <optional>
@@ -277,35 +276,12 @@ void answer_nothing_here(Response& response) { answer_text(response, 404, "nothi
 
 // ---- Files ----
 
-std::string_view type_of(std::string_view path) {
-  constexpr std::pair<std::string_view, std::string_view> kTypes[] = {
-      {".html", "text/html"},       {".txt", "text/plain"},        {".css", "text/css"},
-      {".js", "text/javascript"},   {".json", "application/json"}, {".svg", "image/svg+xml"},
-      {".png", "image/png"},        {".jpg", "image/jpeg"},
-  };
-  for (const auto& [suffix, type] : kTypes) {
-    if (path.ends_with(suffix)) return type;
-  }
-  return "application/octet-stream";
-}
-
-void answer_file(const posix::Fd& root, Request& request, Response& response) {
-  const std::string_view path = request.path();
+void answer_file(http::StaticFiles& files, Request& request, Response& response,
+                 std::string_view path) {
+  constexpr std::string_view kPlace = "/static/";
   if (!path.starts_with('/')) return answer_nothing_here(response);
-  const auto name = decode_path(path.substr(1));
-  if (!name) return answer_nothing_here(response);
-  auto file = open_below(root, *name);
-  if (!file) {
-    const int number = file.error().code.value();
-    const bool scarce = number == EMFILE || number == ENFILE || number == ENOMEM;
-    return scarce ? answer_text(response, 503, "too busy\n") : answer_nothing_here(response);
-  }
-  if (!takes(Takes::get, request.method())) {
-    return answer_allowed(request, response, allow_of(Takes::get));
-  }
-  response.set_header("Content-Type", type_of(*name));
-  response.set_header("Content-Length", std::to_string(file->size));
-  send_file(response, std::move(*file));
+  path.remove_prefix(path.starts_with(kPlace) ? kPlace.size() : 1);
+  files.answer(request, response, path);
 }
 
 }  // namespace
@@ -318,8 +294,8 @@ void DemoRoutes::answer(Request& request, Response& response) const {
   const std::string_view path = sent.empty() ? "/" : sent;  // of "http://host"
   const auto* const route = std::ranges::find(kRoutes, path, &Route::path);
   if (route == std::end(kRoutes)) {
-    return root_ != nullptr ? answer_file(*root_, request, response)
-                            : answer_nothing_here(response);
+    return files_ != nullptr ? answer_file(*files_, request, response, path)
+                             : answer_nothing_here(response);
   }
   if (!takes(route->takes, request.method())) {
     // OPTIONS / has the answer of GET.

@@ -1,9 +1,9 @@
 // What the demo server answers.
 #pragma once
 
-#include "http/examples/files.h"
 #include "weir/http/request.h"
 #include "weir/http/response.h"
+#include "weir/http/static_files.h"
 
 namespace weir::example {
 
@@ -14,18 +14,19 @@ namespace weir::example {
 //     GET|POST /sum?a=&b=     the sum of the query's values, and of the number in the body
 //     GET /cookie             the cookies, one name=value a line
 //     any method /headers     the fields of the request, one Name: Value a line
+//     GET /static/NAME        a file, if there are any; NAME alone does, too
 //     OPTIONS *               nothing
 //
 // HEAD works where GET does; OPTIONS on each of them says Allow, and so does the 405 for another
-// method. Any other path is looked up below `root`, if there is one, and is else a 404.
+// method. Any other path is that of a file, or a 404.
 class DemoRoutes {
  public:
-  // `root` outlives it; null: no files.
-  explicit DemoRoutes(const posix::Fd* root) : root_(root) {}
+  // `files` outlives it; null: none.
+  explicit DemoRoutes(http::StaticFiles* files) : files_(files) {}
   void answer(http::Request& request, http::Response& response) const;
 
  private:
-  const posix::Fd* root_;
+  http::StaticFiles* files_;
 };
 
 }  // namespace weir::example

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "http/examples/demo_routes.h"
 #include "net/examples/serve_on_threads.h"
@@ -23,9 +24,11 @@ namespace {
 
 using weir::example::check_numeric;
 using weir::example::DemoRoutes;
-using weir::example::open_directory;
 using weir::example::serve_on_threads;
 using weir::example::ServerFlags;
+using weir::http::Request;
+using weir::http::Response;
+using weir::http::StaticFiles;
 
 constexpr auto kDrainPatience = std::chrono::seconds(5);
 constexpr double kSecondsMax = 1e6;
@@ -80,18 +83,19 @@ weir::http::ServerOptions options_of(const Flags& flags) {
 
 class DemoServer {
  public:
-  DemoServer(weir::Reactor& reactor, const Flags& flags, DemoRoutes routes)
-      : reactor_(reactor),
-        flags_(flags),
-        server_(
-            reactor,
-            [routes](weir::http::Request& request, weir::http::Response& response) {
-              routes.answer(request, response);
-            },
-            options_of(flags)) {}
+  DemoServer(weir::Reactor& reactor, const Flags& flags)
+      : reactor_(reactor), flags_(flags), server_(reactor, options_of(flags)) {}
 
   weir::Expected<weir::Address> listen(int port) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
+    if (!flags_.root.empty()) {
+      auto files = StaticFiles::create(reactor_, {.root = flags_.root, .precompressed = true});
+      if (!files) return weir::failure(files.error());
+      files_ = std::move(*files);
+    }
+    server_.on_request([routes = DemoRoutes(files_.get())](Request& request, Response& response) {
+      routes.answer(request, response);
+    });
     return server_.listen({.port = port,
                            .host = flags_.host,
                            .path = flags_.unix_path,
@@ -104,15 +108,9 @@ class DemoServer {
  private:
   weir::Reactor& reactor_;
   const Flags& flags_;
+  std::unique_ptr<StaticFiles> files_;
   weir::http::Server server_;
 };
-
-int serve(const Flags& flags, DemoRoutes routes) {
-  return serve_on_threads<DemoServer>(
-      flags.backend, flags.threads, flags.port, [&flags, routes](weir::Reactor& reactor) {
-        return std::make_unique<DemoServer>(reactor, flags, routes);
-      });
-}
 
 }  // namespace
 
@@ -122,8 +120,8 @@ int main(int argc, char** argv) {
   describe(app, flags);
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
   if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
-  if (flags.root.empty()) return serve(flags, DemoRoutes(nullptr));
-  const auto root = open_directory(flags.root);
-  if (!root) return weir::fail(root.error());
-  return serve(flags, DemoRoutes(&*root));
+  return serve_on_threads<DemoServer>(flags.backend, flags.threads, flags.port,
+                                      [&flags](weir::Reactor& reactor) {
+                                        return std::make_unique<DemoServer>(reactor, flags);
+                                      });
 }

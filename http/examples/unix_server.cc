@@ -5,16 +5,17 @@
 #include <string_view>
 #include <utility>
 
-#include "http/examples/files.h"
 #include "net/examples/program.h"
 #include "weir/http/query.h"
 #include "weir/http/server.h"
+#include "weir/http/static_files.h"
 
-using weir::example::open_below;
 using weir::example::Program;
 using weir::example::say;
+using weir::http::FileContent;
 using weir::http::Request;
 using weir::http::Response;
+using weir::http::StaticFiles;
 
 namespace {
 
@@ -26,18 +27,24 @@ void refuse(Response& response, int status, std::string_view text) {
   response.end(text);
 }
 
-void answer(const weir::posix::Fd& root, Request& request, Response& response) {
+void answer(StaticFiles& files, Request& request, Response& response) {
   say(request.url().query.value_or("null"));
   const auto name = weir::http::find_in_query(request.query(), "file");
   if (!name || name->empty()) return refuse(response, 400, "which file?\n");
-  auto file = open_below(root, *name);
-  if (!file) return refuse(response, 404, "no such file\n");
-
-  response.write_head(200, {{"Content-Type", "text/plain"}});
-  for (int number = 0; number < kNumbers; ++number) {
-    response.write(std::to_string(number) + "\n");
-  }
-  weir::example::send_file(response, std::move(*file));
+  files.open(*name, [waiting = response.weak()](weir::Expected<FileContent> found) {
+    Response* const response = waiting.get();
+    if (response == nullptr) return;
+    if (!found) return refuse(*response, 404, "no such file\n");
+    response->write_head(200, {{"Content-Type", "text/plain"}});
+    for (int number = 0; number < kNumbers; ++number) {
+      response->write(std::to_string(number) + "\n");
+    }
+    if (found->range.file) {
+      response->end(std::move(found->range));
+    } else {
+      response->end(std::move(found->bytes));
+    }
+  });
 }
 
 }  // namespace
@@ -50,11 +57,11 @@ int main(int argc, char** argv) {
                   {{"--root", &root, "directory that the files are in"},
                    {"--replace-stale", &replace_stale,
                     "remove a socket file that nobody listens on any more"}});
-  const auto directory = weir::example::open_directory(root);
-  if (!directory) return weir::fail(directory.error());
+  auto files = StaticFiles::create(program.reactor(), {.root = root});
+  if (!files) return weir::fail(files.error());
 
   weir::http::Server server(program.reactor(), [&](Request& request, Response& response) {
-    answer(*directory, request, response);
+    answer(**files, request, response);
   });
   program.at_interrupt([&] { server.drain(weir::example::kPatience); });
 

@@ -1,0 +1,144 @@
+// Files below a directory that are open, or in memory, for whoever asks next. Private to http.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "weir/http/limits.h"
+#include "weir/net/write_queue.h"
+#include "weir/reactor/function.h"
+#include "weir/reactor/posix.h"
+#include "weir/reactor/reactor.h"
+
+namespace weir::inline v1::http {
+
+// What a name leads to, as it was when it was looked at last. Immutable but for `looked_at` and
+// `settled`: a file that has changed gets a new one, and whoever holds this goes on with the bytes
+// of the old. (A file that is written in place while it is sent from its descriptor changes under
+// everybody's hands: replace files by rename(2).)
+struct CachedFile final : ListNode {
+  std::string name;
+  int error = 0;                // errno: why there is nothing; 0 for a file or a directory
+  bool is_directory = false;
+  bool in_memory = false;       // all of it is `body`, and `file` is closed
+  bool settled = false;         // not changed for a while: what it is now tells it from any other
+  SharedFile file;
+  Buffer body;
+  posix::FileFacts facts;
+  Instant looked_at;
+  std::uint32_t holders = 0;    // FileRefs, and the cache
+
+  std::uint64_t size() const noexcept { return facts.size; }
+  bool is_file() const noexcept { return error == 0 && !is_directory; }
+};
+
+// Keeps what it refers to, also when the cache does not any more. One thread.
+class FileRef {
+ public:
+  FileRef() noexcept = default;
+  explicit FileRef(CachedFile& file) noexcept : file_(&file) { ++file.holders; }
+  FileRef(FileRef&& other) noexcept : file_(std::exchange(other.file_, nullptr)) {}
+  FileRef& operator=(FileRef&& other) noexcept {
+    std::swap(file_, other.file_);
+    return *this;
+  }
+  ~FileRef() {
+    if (file_ != nullptr && --file_->holders == 0) delete file_;
+  }
+
+  FileRef share() const noexcept { return file_ == nullptr ? FileRef() : FileRef(*file_); }
+  explicit operator bool() const noexcept { return file_ != nullptr; }
+  const CachedFile& operator*() const noexcept { return *file_; }
+  const CachedFile* operator->() const noexcept { return file_; }
+
+ private:
+  CachedFile* file_ = nullptr;
+};
+
+// The directory itself, for as long as anybody opens something below it. One thread.
+class DirectoryRef {
+ public:
+  explicit DirectoryRef(posix::Fd fd) : held_(new Held{.fd = std::move(fd)}) {}
+  DirectoryRef(const DirectoryRef& other) noexcept : held_(other.held_) { ++held_->holders; }
+  DirectoryRef& operator=(const DirectoryRef&) = delete;
+  ~DirectoryRef() {
+    if (--held_->holders == 0) delete held_;
+  }
+  int fd() const noexcept { return held_->fd.get(); }
+
+ private:
+  struct Held {
+    posix::Fd fd;
+    std::uint32_t holders = 1;
+  };
+  Held* held_;
+};
+
+struct FileCacheOptions {
+  bool follows_links = false;
+  std::size_t open_files_max = limits::kOpenFilesMaxDefault;
+  std::size_t body_max = limits::kFileBodyMaxDefault;  // at most kFileBytesMax
+  std::size_t bodies_max = limits::kFileBodiesMaxDefault;
+  Duration fresh = limits::kFileFreshDefault;
+};
+
+//     name --> fresh? -- yes ------------------------------------------------> FileRef
+//               |  no                                                            ^
+//               '--> open below the directory --> as before? -- yes -- fresh ----'
+//                    (one at a time for a name)     no --> read what is small ---'
+//
+// Nothing of it waits for a disk on this thread: see OpenOp and ReadOp. Each entry is in one of
+// three lists, least recently used first: with a descriptor, with its bytes, or with neither; each
+// has a bound of its own, of descriptors, bytes and names.
+// One thread. What is being opened is dropped when the cache goes.
+class FileCache {
+ public:
+  using Found = Function<void(FileRef)>;
+
+  FileCache(Reactor& reactor, posix::Fd directory, FileCacheOptions options);
+  FileCache(const FileCache&) = delete;
+  FileCache& operator=(const FileCache&) = delete;
+  ~FileCache();
+
+  // What is known of it and fresh, or null.
+  FileRef find(std::string_view name);
+  // Looks, and calls `found` with what is there: never null, and never inside this call.
+  void look(std::string_view name, Found found);
+
+  // Entries with a descriptor, bytes of bodies with what each takes besides, names with neither.
+  std::size_t open_files() const noexcept { return open_files_; }
+  std::size_t body_bytes() const noexcept { return body_bytes_; }
+  std::size_t known_names() const noexcept { return known_names_; }
+
+ private:
+  class Opening;
+  friend class Opening;
+
+  CachedFile* known(std::string_view name) noexcept;
+  void touch(CachedFile& file) noexcept;
+  void add(CachedFile& file);
+  void drop(CachedFile& file) noexcept;
+  void keep_bounds() noexcept;
+  bool shrink() noexcept;
+  bool is_settled(const posix::FileFacts& facts) const noexcept;
+  static std::size_t cost_of(const CachedFile& file) noexcept;
+
+  Reactor& reactor_;
+  DirectoryRef directory_;
+  FileCacheOptions options_;
+  std::unordered_map<std::string_view, CachedFile*> by_name_;  // views of their names
+  std::unordered_map<std::string_view, Opening*> opening_;
+  IntrusiveList<CachedFile> with_descriptor_;
+  IntrusiveList<CachedFile> with_body_;
+  IntrusiveList<CachedFile> with_neither_;
+  std::size_t open_files_ = 0;
+  std::size_t body_bytes_ = 0;
+  std::size_t known_names_ = 0;
+};
+
+}  // namespace weir::inline v1::http

@@ -1,0 +1,242 @@
+#include "http/file_response.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "weir/http/byte_ranges.h"
+#include "weir/http/date.h"
+#include "weir/http/field_value.h"
+#include "weir/http/preconditions.h"
+#include "weir/http/status.h"
+#include "weir/reactor/posix.h"
+
+namespace weir::inline v1::http {
+namespace {
+
+// ---- Texts ----
+
+// A short text that is put together in place.
+template <std::size_t kRoom>
+class ShortText {
+ public:
+  ShortText& add(std::string_view text) noexcept {
+    for (const char c : text) room_[size_++] = c;
+    return *this;
+  }
+  ShortText& add(std::uint64_t number, int base = 10) noexcept {
+    char* const at = room_.data() + size_;
+    size_ += static_cast<std::size_t>(
+        std::to_chars(at, room_.data() + room_.size(), number, base).ptr - at);
+    return *this;
+  }
+  std::string_view view() const noexcept { return {room_.data(), size_}; }
+
+ private:
+  std::array<char, kRoom> room_;
+  std::size_t size_ = 0;
+};
+
+constexpr std::size_t kTagRoom = 4 * 16 + 8;     // four numbers in hex, W/, quotes, dashes
+constexpr std::size_t kRangeRoom = 3 * 20 + 16;  // three numbers
+
+// W/ as long as another change would not show.
+ShortText<kTagRoom> etag_of(const CachedFile& file) noexcept {
+  const posix::FileFacts& facts = file.facts;
+  ShortText<kTagRoom> tag;
+  if (!file.settled) tag.add("W/");
+  tag.add("\"").add(facts.inode, 16).add("-").add(facts.size, 16).add("-");
+  tag.add(static_cast<std::uint64_t>(facts.modified), 16).add("-");
+  return tag.add(facts.modified_nanoseconds, 16).add("\"");
+}
+
+ShortText<kRangeRoom> content_range(const ByteRange& range, std::uint64_t size) noexcept {
+  ShortText<kRangeRoom> text;
+  text.add("bytes ").add(range.first).add("-").add(range.first + range.size - 1);
+  return text.add("/").add(size);
+}
+
+void set_length(Response& response, std::uint64_t size) {
+  response.set_header("Content-Length", ShortText<20>().add(size).view());
+}
+
+// ---- Bodies ----
+
+using Piece = std::variant<Buffer, net::FileRange>;
+
+Piece piece_of(const CachedFile& file, const ByteRange& range) {
+  if (file.in_memory) {
+    return file.body.slice(static_cast<std::size_t>(range.first),
+                           static_cast<std::size_t>(range.size));
+  }
+  return net::FileRange{.file = file.file.share(), .offset = range.first, .size = range.size};
+}
+
+net::Write put(Response& response, Piece& piece, bool last) {
+  if (auto* bytes = std::get_if<Buffer>(&piece)) {
+    return last ? response.end(std::move(*bytes)) : response.write(std::move(*bytes));
+  }
+  net::FileRange& range = *std::get_if<net::FileRange>(&piece);
+  return last ? response.end(std::move(range)) : response.send_file(std::move(range));
+}
+
+// What the connection has no room for waits until it has.
+class Pieces {
+ public:
+  explicit Pieces(std::vector<Piece> pieces) noexcept : pieces_(std::move(pieces)) {}
+
+  // False: go on after 'drain'.
+  bool write_some(Response& response) {
+    while (next_ < pieces_.size()) {
+      const net::Write written = put(response, pieces_[next_], next_ + 1 == pieces_.size());
+      if (written == net::Write::refused) return false;
+      if (written == net::Write::closed) break;
+      ++next_;
+    }
+    return true;
+  }
+
+ private:
+  std::vector<Piece> pieces_;
+  std::size_t next_ = 0;
+};
+
+void end_with(Response& response, std::vector<Piece> pieces) {
+  auto body = std::make_unique<Pieces>(std::move(pieces));
+  if (body->write_some(response)) return;
+  response.on_drain([body = std::move(body)](Response& drained) { body->write_some(drained); });
+}
+
+void end_with(Response& response, Piece piece) {
+  if (put(response, piece, true) != net::Write::refused) return;
+  std::vector<Piece> kept;
+  kept.push_back(std::move(piece));
+  end_with(response, std::move(kept));
+}
+
+// ---- Ranges ----
+
+// Asked of this file; `whole` also when nothing is, or not in a way that counts.
+AskedRanges asked_ranges(const Request& request, const Validators& validators,
+                         const CachedFile& file, const FileResponse& how) {
+  if (request.method() != Method::get) return {};
+  std::optional<std::string_view> range;
+  std::optional<std::string_view> condition;
+  int lines = 0;
+  for (const Field& field : request.fields()) {
+    if (equals_lower(field.name, "range")) {
+      range = field.value;
+      ++lines;
+    } else if (equals_lower(field.name, "if-range")) {
+      condition = field.value;
+    }
+  }
+  if (lines != 1) return {};
+  if (condition && !if_range_holds(*condition, validators, how.now)) return {};
+  return parse_byte_ranges(*range, file.size(), how.ranges_max);
+}
+
+void send_range(Response& response, const CachedFile& file, const ByteRange& range) {
+  response.set_status(206);
+  response.set_header("Content-Range", content_range(range, file.size()).view());
+  set_length(response, range.size);
+  end_with(response, piece_of(file, range));
+}
+
+// multipart/byteranges (RFC 9110, section 14.6). The boundary is one that nobody can have foreseen
+// when the file was written.
+void send_ranges(Response& response, const CachedFile& file, std::span<const ByteRange> ranges,
+                 std::string_view type) {
+  ShortText<32> boundary;
+  boundary.add(posix::random_bits(), 16).add(posix::random_bits(), 16);
+  std::vector<Piece> pieces;
+  std::uint64_t size = 0;
+  const auto add_text = [&](std::string text) {
+    size += text.size();
+    pieces.emplace_back(Buffer::take(std::move(text)));
+  };
+  std::string text;
+  for (const ByteRange& range : ranges) {
+    text.append("--").append(boundary.view()).append("\r\nContent-Type: ").append(type);
+    text.append("\r\nContent-Range: ").append(content_range(range, file.size()).view());
+    text.append("\r\n\r\n");
+    add_text(std::exchange(text, "\r\n"));
+    size += range.size;
+    pieces.push_back(piece_of(file, range));
+  }
+  add_text(text.append("--").append(boundary.view()).append("--\r\n"));
+  response.set_status(206);
+  response.set_header("Content-Type",
+                      "multipart/byteranges; boundary=" + std::string(boundary.view()));
+  set_length(response, size);
+  end_with(response, std::move(pieces));
+}
+
+void send_whole(Response& response, const CachedFile& file) {
+  set_length(response, file.size());
+  if (response.request().method() == Method::head) {
+    response.end();
+  } else if (file.size() == 0) {
+    response.end();
+  } else {
+    end_with(response, piece_of(file, {.first = 0, .size = file.size()}));
+  }
+}
+
+}  // namespace
+
+void answer_status(Response& response, int status) {
+  response.set_status(status);
+  if (status == 204) {
+    response.end();
+    return;
+  }
+  const std::string text = std::string(reason_phrase(status)) + "\n";
+  if (status == 503) response.set_header("Retry-After", "1");
+  response.set_header("Content-Type", "text/plain; charset=utf-8");
+  set_length(response, text.size());
+  response.end(text);
+}
+
+void answer_with_file(Response& response, const CachedFile& file, const FileResponse& how) {
+  const Request& request = response.request();
+  const auto etag = etag_of(file);
+  // Not after Date (RFC 9110, section 8.8.2.1).
+  const std::int64_t last_modified = std::min(file.facts.modified, how.now);
+  const Validators validators{.etag = etag.view(), .modified = last_modified};
+  const Precondition condition = check_preconditions(request.fields(), validators, how.now);
+  if (condition == Precondition::failed) return answer_status(response, 412);
+  response.set_header("ETag", etag.view());
+  if (!how.cache_control.empty()) response.set_header("Cache-Control", how.cache_control);
+  if (how.varies) response.append_header("Vary", "Accept-Encoding");
+  if (condition == Precondition::not_modified) {
+    response.set_status(304);
+    response.end();
+    return;
+  }
+  const AskedRanges asked = asked_ranges(request, validators, file, how);
+  if (asked.kind == AskedRanges::Kind::unsatisfiable) {
+    ShortText<kRangeRoom> range;
+    response.set_header("Content-Range", range.add("bytes */").add(file.size()).view());
+    return answer_status(response, 416);
+  }
+  const auto modified = format_date(last_modified);
+  response.set_header("Last-Modified", {modified.data(), modified.size()});
+  response.set_header("Accept-Ranges", "bytes");
+  response.set_header("X-Content-Type-Options", "nosniff");
+  if (how.coding == ContentCoding::brotli) response.set_header("Content-Encoding", "br");
+  if (how.coding == ContentCoding::gzip) response.set_header("Content-Encoding", "gzip");
+  if (asked.ranges.size() > 1) return send_ranges(response, file, asked.ranges, how.type);
+  response.set_header("Content-Type", how.type);
+  if (asked.ranges.size() == 1) return send_range(response, file, asked.ranges.front());
+  send_whole(response, file);
+}
+
+}  // namespace weir::inline v1::http
