@@ -98,6 +98,11 @@ class FileLoad {
   bool loop();
   bool lead(std::int64_t now);
   bool ask(Connection& connection);
+  struct Read {
+    std::size_t size;
+    bool drop;
+  };
+  Read next_read(const Connection& connection) const;
   bool receive(Connection& connection);
   bool take(Connection& connection, std::string_view bytes);
   bool take_head(Connection& connection, std::string_view& bytes);
@@ -211,12 +216,19 @@ bool FileLoad::ask(Connection& connection) {
   return static_cast<std::size_t>(sent) == request_.size() || fail("the request was cut");
 }
 
+// The head of all responses is as long as the first one's: a bit of body is read with it.
+FileLoad::Read FileLoad::next_read(const Connection& connection) const {
+  if (phase_ == Phase::warmup || options_.reads_all) return {buffer_.size(), false};
+  if (!connection.in_body) return {result_.head.size() + kCompared, false};
+  if (connection.received < kCompared) return {kCompared - connection.received, false};
+  const std::uint64_t rest = left(connection);
+  if (rest > kCompared) return {rest - kCompared, true};
+  return {buffer_.size(), false};
+}
+
 bool FileLoad::receive(Connection& connection) {
   for (int reads = 0; reads < kReadsPerTurn; ++reads) {
-    const std::uint64_t rest = left(connection);
-    const bool drop = phase_ != Phase::warmup && connection.in_body &&
-                      connection.received >= kCompared && rest > kCompared;
-    const std::size_t size = drop ? rest - kCompared : buffer_.size();
+    const auto [size, drop] = next_read(connection);
     const ssize_t got = recv(connection.fd, drop ? nullptr : buffer_.data(), size,
                              MSG_DONTWAIT | (drop ? MSG_TRUNC : 0));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
@@ -261,7 +273,7 @@ bool FileLoad::take_head(Connection& connection, std::string_view& bytes) {
 
 bool FileLoad::take_body(Connection& connection, std::string_view bytes) {
   if (bytes.size() > left(connection)) return fail("bytes behind a response");
-  if (phase_ == Phase::warmup) {
+  if (phase_ == Phase::warmup || options_.reads_all) {
     if (options_.file.compare(connection.received, bytes.size(), bytes) != 0) {
       return fail("other bytes");
     }

@@ -21,6 +21,8 @@ struct FileLoadOptions {
   double duration_seconds = 0.5;
   // The process whose CPU clock is read at both ends of the window; 0: none.
   pid_t server_pid = 0;
+  // Every byte is taken and compared in the window, too.
+  bool reads_all = false;
   // What a response that does not come may cost in time.
   double drain_seconds = 5.0;
 };
@@ -41,9 +43,10 @@ struct FileLoadResult {
 };
 
 // Each response must have status 200 and the file's Content-Length. In the warm-up every byte is
-// compared, later those at both ends: the kernel drops the middle of a large body (MSG_TRUNC), so
-// that copying it does not slow the load down. At the end no new request is sent, and what is under
-// way must still arrive. The error is one line that says what went wrong.
+// compared, later those at both ends: the kernel drops the middle of a body (MSG_TRUNC). So the
+// load is no slower for large files, and leaves the memory that a server has written where it is:
+// as a network card does, and unlike a reader on another core. At the end no new request is sent,
+// and what is under way must still arrive. The error is one line that says what went wrong.
 std::expected<FileLoadResult, std::string> run_file_load(const FileLoadOptions& options);
 
 }  // namespace weir::bench

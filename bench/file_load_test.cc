@@ -75,7 +75,7 @@ class CannedServer {
 
 // The error, or empty. The durations are bounds only: what is wrong ends the load at once.
 std::string run_against(const std::string& file, double warmup_seconds,
-                        const std::function<std::string(int)>& answer) {
+                        const std::function<std::string(int)>& answer, bool reads_all = false) {
   const CannedServer server(answer);
   FileLoadOptions options;
   options.port = server.port();
@@ -83,6 +83,7 @@ std::string run_against(const std::string& file, double warmup_seconds,
   options.file = file;
   options.warmup_seconds = warmup_seconds;
   options.duration_seconds = 20;
+  options.reads_all = reads_all;
   const auto result = run_file_load(options);
   return result ? "" : result.error();
 }
@@ -144,9 +145,9 @@ TEST(FileLoad, FindsOtherBytes) {
   }
   std::string changed = file;
   changed[150'000] = '?';
-  EXPECT_EQ(run_against(file, 20,
-                        [&](int n) { return response_with(n == 5 ? changed : file); }),
-            "other bytes");
+  const auto answer = [&](int n) { return response_with(n == 5 ? changed : file); };
+  EXPECT_EQ(run_against(file, 20, answer), "other bytes");
+  EXPECT_EQ(run_against(file, 0, answer, true), "other bytes");
 }
 
 TEST(FileLoad, FindsBytesThatAreMissingOrTooMany) {

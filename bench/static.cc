@@ -35,6 +35,7 @@ struct Options {
   std::string nginx_static;
   int rounds = 9;
   bool quick = false;
+  bool read_all = false;
 };
 
 struct File {
@@ -73,6 +74,7 @@ std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   add_program(app, "demo-server", options.demo_server, "weir's HTTP server");
   add_program(app, "nginx-static", options.nginx_static, "what becomes nginx");
   add_pace(app, options.rounds, "samples of each server and size", options.quick);
+  app.add_flag("--read-all", options.read_all, "reads the middle of bodies, too");
   return parse(app, "static", argc, argv);
 }
 
@@ -124,6 +126,7 @@ std::expected<FileLoadResult, std::string> take_sample(const FileServer& server,
   load.file = file.bytes;
   load.connections = kConnections;
   load.server_pid = running->worker;
+  load.reads_all = options.read_all;
   if (options.quick) {
     load.warmup_seconds = 0.05;
     load.duration_seconds = 0.1;
@@ -246,7 +249,8 @@ int run(const Options& options) {
   } else {
     std::printf("CPUs      1: nothing is pinned, server and load share it\n");
   }
-  std::printf("load      %d kept connections, one request at a time on each\n", kConnections);
+  std::printf("load      %d kept connections, one request at a time on each%s\n", kConnections,
+              options.read_all ? ", every byte is read" : "");
   for (const File& file : all) {
     if (!run_size(servers, file, options, cores.server, &file == &all.front())) return 1;
   }

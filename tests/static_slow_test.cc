@@ -23,7 +23,7 @@ constexpr std::size_t kFinishers = 50;
 
 // What a connection that waits in the middle of a file may cost the server in resident memory: its
 // own state and the response's. The file's bytes go from the page cache to the socket.
-constexpr std::uint64_t kBytesPerClientMax = 16 * 1024;
+constexpr std::uint64_t kBytesPerClientMax = 8 * 1024;
 // For all of them together: pools and tables that grow in steps.
 constexpr std::uint64_t kGrowthMax = 2 << 20;
 
