@@ -184,6 +184,9 @@ bool FileLoad::loop() {
 bool FileLoad::lead(std::int64_t now) {
   if (now < deadline_) return true;
   if (phase_ == Phase::drain) return fail(std::to_string(busy_) + " responses did not come whole");
+  // A window without a response goes on until there is one.
+  const bool empty = phase_ == Phase::measure && requests_ == window_requests_begin_;
+  if (empty && now < deadline_ + to_nanoseconds(options_.drain_seconds)) return true;
   if (!edge_) edge_.emplace(server_clock_);
   if (!edge_->reached(now)) return true;
   if (phase_ == Phase::warmup) {
@@ -216,7 +219,7 @@ bool FileLoad::ask(Connection& connection) {
   return static_cast<std::size_t>(sent) == request_.size() || fail("the request was cut");
 }
 
-// The head of all responses is as long as the first one's: a bit of body is read with it.
+// All heads are about as long as the first one: a bit of the body is read with them.
 FileLoad::Read FileLoad::next_read(const Connection& connection) const {
   if (phase_ == Phase::warmup || options_.reads_all) return {buffer_.size(), false};
   if (!connection.in_body) return {result_.head.size() + kCompared, false};
