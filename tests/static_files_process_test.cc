@@ -307,6 +307,10 @@ void StaticFiles::make_traps() {
   }
   ASSERT_EQ(mkdir((root_ + "/sub").c_str(), 0755), 0);
   ASSERT_EQ(mkdir((root_ + "/sub/empty").c_str(), 0755), 0);
+  ASSERT_EQ(mkdir((root_ + "/.git").c_str(), 0755), 0);
+  for (const char* hidden : {"/.hidden", "/.git/config", "/.git/index.html"}) {
+    ASSERT_TRUE(write_text(root_ + hidden, kSecret));
+  }
   ASSERT_TRUE(write_text(root_ + "/inside.txt", "inside"));
   ASSERT_TRUE(write_text(root_ + "/sub/inside.txt", "inside"));
   const std::pair<const char*, const char*> links[] = {
@@ -432,6 +436,14 @@ constexpr Escape kEscapes[] = {
     {"a socket", "/static/socket"},
     {"a directory without an index", "/static/sub/empty/"},
     {"another directory without an index", "/static/sub/"},
+    {"a hidden file", "/static/.hidden"},
+    {"a hidden file with an encoded dot", "/static/%2ehidden"},
+    {"a file in a hidden directory", "/static/.git/config"},
+    {"a hidden directory", "/static/.git/"},
+    {"a hidden directory without its slash", "/static/.git"},
+    {"another host, as a directory without its slash", "//sub"},
+    {"another host behind the prefix", "/static//sub"},
+    {"another host behind a backslash", "/static/\\sub"},
     {"a name that is too long",
      "/static/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
      "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
