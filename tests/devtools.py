@@ -45,6 +45,7 @@ class Browser:
         self._lock = threading.Lock()
         self._session = None
         self.events = []  # (method, parameters), in order
+        self._news = threading.Condition()
         threading.Thread(target=self._read, daemon=True).start()
 
     def __enter__(self):
@@ -84,7 +85,9 @@ class Browser:
                     if answer is not None:
                         answer.put(message)
                 else:
-                    self.events.append((message["method"], message["params"]))
+                    with self._news:
+                        self.events.append((message["method"], message["params"]))
+                        self._news.notify_all()
         os.close(self._in)
 
     def call(self, method, **parameters):
@@ -105,6 +108,18 @@ class Browser:
         if "error" in got:
             raise AssertionError(f"{method}: {got['error']}")
         return got["result"]
+
+    def go_to(self, url):
+        """Loads a page."""
+        before = len(self.events)
+        self.call("Page.navigate", url=url)
+
+        def loaded():
+            return any(method == "Page.loadEventFired" for method, _ in self.events[before:])
+
+        with self._news:
+            if not self._news.wait_for(loaded, PATIENCE):
+                raise AssertionError(f"{url} does not load")
 
     def evaluate(self, expression):
         """The value of an expression of the page, or of its promise."""

@@ -129,7 +129,7 @@ class Page:
     def __init__(self, browser, url):
         self.browser = browser
         self.url = url
-        browser.call("Page.navigate", url=url)
+        browser.go_to(url)
         browser.when("document.documentElement.className === 'live'")
 
     def emulate(self, scheme, width, height=900, scale=1):
