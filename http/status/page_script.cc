@@ -383,7 +383,7 @@ const showTiles = (sample) => {
   const measured = latency !== null && latency.count > 0;
   showFigure('latency', measured ? secondsIn(latency.p99) : null);
   show('latency-note', sample.latencySinceStart === null ? 'not measured'
-      : measured ? 'p50 ' + seconds(latency.p50) + ', p99.9 ' + seconds(latency.p999)
+      : measured ? 'p50\u00a0' + seconds(latency.p50) + ', p99.9\u00a0' + seconds(latency.p999)
       : 'no response in this second');
   show('open', count(connections.open));
   show('open-note', count(connections.accepted) + ' accepted, ' + count(connections.dropped) +
