@@ -6,7 +6,7 @@ const std::string_view kPageBody = R"html(<body data-events="{{events}}">
 <header>
 <div class="who">
 <svg viewBox="0 0 30 22" aria-hidden="true" fill="none" stroke-width="2" stroke-linecap="round">
-<path class="water" stroke="currentColor" d="M1 5h9c5 0 3 11 8 11h11"/>
+<path class="water" d="M1 5h9c5 0 3 11 8 11h11"/>
 <path stroke="currentColor" d="M8 10v9h6" opacity=".55"/>
 </svg>
 <h1>{{name}}</h1>

@@ -69,7 +69,8 @@ const timeNow = () => live ? clock.t : clock.t + (performance.now() - clock.at) 
 
 const niceStep = (raw) => {
   const unit = 10 ** Math.floor(Math.log10(raw));
-  return unit * [1, 2, 5, 10].find((factor) => unit * factor >= raw * 0.9999);
+  const factors = unit >= 10 ? [1, 2, 2.5, 5, 10] : [1, 2, 5, 10];
+  return unit * factors.find((factor) => unit * factor >= raw * 0.9999);
 };
 const niceBinaryStep = (raw) => {
   const unit = 1024 ** Math.max(0, Math.floor(Math.log2(raw) / 10));
@@ -77,7 +78,7 @@ const niceBinaryStep = (raw) => {
 };
 
 const linear = (values, least, step) => {
-  const most = Math.max(least, ...values);
+  const most = Math.max(least, Math.max(0, ...values) * 1.04);  // room above the line
   const by = step(most / 4);
   const top = Math.ceil(most / by - 1e-9) * by;
   const ticks = [];
@@ -91,8 +92,8 @@ const logarithmic = (values) => {
   const ticks = [];
   for (let decade = low; decade <= high; ++decade) {
     ticks.push({value: 10 ** decade, label: true});
-    if (decade === high) break;
-    const label = high - low <= 1;
+    if (decade === high || high - low > 2) continue;
+    const label = high - low === 1;
     for (const factor of [2, 5]) ticks.push({value: factor * 10 ** decade, label});
   }
   return {ticks, place: (value) => (Math.log10(value) - low) / (high - low)};
@@ -296,7 +297,7 @@ const setBar = (cell, share) => {
 const showResponses = ({responses, requests}) => {
   const named = ['1xx', '2xx', '3xx', '4xx', '5xx', 'other'].map((name, i) => [name, responses[i]])
       .filter(([name, value]) => name !== '1xx' && name !== 'other' || value > 0);
-  named.push(['without an answer', requests.cutOff], ['refused unread', requests.refused]);
+  named.push(['without an answer', requests.cutOff], ['refused', requests.refused]);
   if (requests.takenOver > 0) named.push(['upgraded', requests.takenOver]);
   const all = Math.max(1, requests.begun + requests.refused);
   const rows = rowsOf('responses', named.length, (row) => {
@@ -332,6 +333,7 @@ const showLimits = ({connections, reactors}) => {
     setText(row.cells[1], format(used));
     setText(row.cells[2], most === null ? 'none' : format(most));
     const share = most ? used / most : 0;
+    row.cells[3].firstElementChild.hidden = most === null;
     row.cells[3].classList.toggle('high', share > 0.75);
     setBar(row.cells[3], share);
   });
@@ -381,7 +383,7 @@ const showTiles = (sample) => {
   const measured = latency !== null && latency.count > 0;
   showFigure('latency', measured ? secondsIn(latency.p99) : null);
   show('latency-note', sample.latencySinceStart === null ? 'not measured'
-      : measured ? 'p50 ' + seconds(latency.p50) + ', p99.9 ' + seconds(latency.p999)
+      : measured ? 'p50\u00a0' + seconds(latency.p50) + ', p99.9\u00a0' + seconds(latency.p999)
       : 'no response in this second');
   show('open', count(connections.open));
   show('open-note', count(connections.accepted) + ' accepted, ' + count(connections.dropped) +

@@ -42,6 +42,8 @@ h1 { font-size: 1.15rem; font-weight: 650; letter-spacing: -.01em; }
 h2 { font-size: .8rem; font-weight: 600; }
 header { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .9rem; }
 header svg { width: 30px; height: 22px; flex: none; }
+header svg .water { stroke: var(--water); }
+#uptime { margin-left: auto; }
 header .who { display: flex; align-items: center; gap: .6rem; margin-right: auto; }
 #state { display: flex; align-items: center; gap: .45rem; font-size: .85rem; }
 #state::before {
@@ -73,7 +75,7 @@ header .who { display: flex; align-items: center; gap: .6rem; margin-right: auto
 .key i { align-self: center; width: 14px; margin-right: .35rem; border-top: 2px solid; }
 .key .dashed { border-top-style: dashed; }
 .key .dotted { border-top-style: dotted; border-top-width: 3px; }
-.key output { min-width: 4.6em; text-align: right; color: var(--ink); white-space: nowrap; }
+.key output { min-width: 4.2em; margin-left: .5em; color: var(--ink); white-space: nowrap; }
 .water { border-color: var(--water) !important; }
 .sand { border-color: var(--sand) !important; }
 .plum { border-color: var(--plum) !important; }
@@ -95,6 +97,7 @@ footer p + p { margin-top: .35rem; }
 a { color: inherit; }
 .wide { display: none; }
 @media (min-width: 560px) {
+  #uptime { margin-left: 0; }
   .tiles { grid-template-columns: repeat(3, 1fr); }
   .wide { display: table-cell; }
 }

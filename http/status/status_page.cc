@@ -52,14 +52,11 @@ std::string make_policy() {
          "frame-ancestors 'none'";
 }
 
-void answer_text(Request& request, Response& response, std::string_view type,
-                 std::string_view text) {
+void answer_text(Response& response, std::string_view type, std::string_view text) {
   static_cast<void>(response.set_header("Content-Type", type));
   static_cast<void>(response.set_header("Cache-Control", "no-store"));
-  // What a GET would get; for HEAD nothing is added by itself.
-  if (request.method() == Method::head) {
-    static_cast<void>(response.set_header("Content-Length", std::to_string(text.size())));
-  }
+  // For HEAD none is added by itself.
+  static_cast<void>(response.set_header("Content-Length", std::to_string(text.size())));
   response.end(text);
 }
 
@@ -75,15 +72,15 @@ StatusPage::StatusPage(Server& server, const StatusBoard& board, StatusPageOptio
       start_(server.reactor().now()),
       events_(server) {}
 
-void StatusPage::answer_page(Request& request, Response& response) {
+void StatusPage::answer_page(Request&, Response& response) {
   static_cast<void>(response.set_header("Content-Security-Policy", policy_));
   static_cast<void>(response.set_header("X-Content-Type-Options", "nosniff"));
   static_cast<void>(response.set_header("Referrer-Policy", "no-referrer"));
-  answer_text(request, response, "text/html; charset=utf-8", page_);
+  answer_text(response, "text/html; charset=utf-8", page_);
 }
 
-void StatusPage::answer_metrics(Request& request, Response& response) {
-  answer_text(request, response, kMetricsType, metrics_of(board_.sample(), start_seconds_));
+void StatusPage::answer_metrics(Request&, Response& response) {
+  answer_text(response, kMetricsType, metrics_of(board_.sample(), start_seconds_));
 }
 
 void StatusPage::answer_events(Request& request, Response& response) {
