@@ -225,6 +225,7 @@ void Channel::submit_file(const FileRange& range) noexcept {
   SendFileOp& op = output_->file_op;
   op.fd = fd_;
   op.file = range.file.fd();
+  op.shared = !ours_;
   op.offset = static_cast<std::int64_t>(range.offset);
   op.size = static_cast<std::size_t>(range.size);
   net_.reactor().backend().submit(op);

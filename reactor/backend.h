@@ -93,6 +93,7 @@ struct SendOp : Op {
 struct SendFileOp : Op {
   explicit SendFileOp(Done op_done) noexcept : Op(OpKind::send_file, op_done) {}
   int file = -1;  // stays open until the result
+  bool shared = true;  // somebody else may have made the socket blocking meanwhile
   std::int64_t offset = 0;
   std::size_t size = 0;  // at least 1; of more than kSendFileBytesMax the first ones
 };

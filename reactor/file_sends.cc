@@ -55,6 +55,7 @@ void FileSends::look(SendFileOp& op) {
 // anybody else that the connection is gone: that it asked for.
 void FileSends::send(SendFileOp& op, std::size_t size) {
   backend_.count_inline_send();
+  if (op.shared) posix::make_nonblocking_again(op.fd);
   std::int32_t result = posix::send_file(op.fd, op.file, op.offset, size);
   if (result == -EAGAIN) return wait(op);
   const bool fell_short = result > 0 && static_cast<std::size_t>(result) < size;

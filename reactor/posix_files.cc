@@ -206,11 +206,13 @@ std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept {
   return is_there(end - 1) ? end : found - limits::kFileProbeStride;
 }
 
-std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
-  NoSigpipe guard;
-  // The flag is the description's, which another process may share (Socket::adopt()).
+void make_nonblocking_again(int socket) noexcept {
   const int flags = ::fcntl(socket, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
+}
+
+std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
+  NoSigpipe guard;
   for (;;) {
     off_t at = offset;
     const ssize_t sent = ::sendfile(socket, file, &at, size);

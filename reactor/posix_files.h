@@ -41,6 +41,8 @@ int open_now(const OpenOp& op) noexcept;
 // kFileProbeStride is looked at, and the last one. Never waits; 0 also where the kernel cannot
 // tell. What lies behind the file's end counts as in memory.
 std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept;
+// The flag is the description's, which another process may share (Socket::adopt()).
+void make_nonblocking_again(int socket) noexcept;
 // sendfile(2): waits for the file, where it is not in memory, but not for the socket, which is
 // non-blocking: -EAGAIN. Never raises SIGPIPE. 0: the file has nothing there.
 std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept;
