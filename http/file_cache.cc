@@ -11,7 +11,11 @@ namespace weir::inline v1::http {
 class FileCache::Opening final : public Resident {
  public:
   Opening(FileCache& cache, std::string_view name, Found found)
-      : reactor_(cache.reactor_), directory_(cache.directory_), cache_(&cache), opening_(*this), reading_(*this) {
+      : reactor_(cache.reactor_),
+        directory_(cache.directory_),
+        cache_(&cache),
+        opening_(*this),
+        reading_(*this) {
     opening_.path = name;
     opening_.directory = directory_.fd();
     opening_.follows_links = cache.options_.follows_links;
