@@ -22,7 +22,7 @@ struct StreamEvent {
 };
 
 // Pure. A line of data for each line, and the empty line that ends the event.
-// Mistake::bad_argument, and nothing appended: CR or LF in the type, or in the id, which may have no NUL either.
+// Mistake::bad_argument, and nothing appended: CR or LF in the type or the id, or NUL in the id.
 Expected<void> append_event(std::string& out, const StreamEvent& event);
 // Nothing that a listener hears of.
 void append_comment(std::string& out, std::string_view text);
