@@ -12,9 +12,9 @@
 
 namespace weir::inline v1::http {
 
-// The buckets: 64 of a nanosecond each, then 32 of equal width for every power of two, up to 2^36 ns
-// (68 s), and one for what is longer. A bucket holds the values above the largest of the one
-// before, up to and with its own; it is never wider than 1/32 of them.
+// The buckets: 64 of a nanosecond each, then 32 of equal width for every power of two, up to
+// 2^36 ns (68 s), and one for what is longer. A bucket holds the values above the largest of the
+// one before, up to and with its own; it is never wider than 1/32 of them.
 struct LatencyScale {
   static constexpr unsigned kExactBits = 6;
   static constexpr unsigned kValueBits = 36;

@@ -39,7 +39,7 @@ class Response final : public OutgoingMessage<Response, Exchange> {
   Expected<void> write_head(int status, std::string_view reason,
                             std::initializer_list<Field> headers = {});
   void set_send_date(bool on) noexcept { sends_date_ = on; }
-  // Off: its time is not in ServerStats::latency. For what is long by design, as a stream of events.
+  // Off: its time is not in ServerStats::latency. For what is long by design, as streams of events.
   void set_measured(bool on) noexcept { measured_ = on; }
 
   // Interim answers; any number, before the head. `trailer_invalid` and the like: see

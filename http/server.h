@@ -89,8 +89,8 @@ class Server {
   ListenerId on_timeout(Function<void(net::Socket&)> call, Times times = Times::always);
   ListenerId on_server_error(Function<void(Server&, const Error&)> call,
                              Times times = Times::always);
-  // close() or drain() was called, for the first time since listen(). What has no end of its own, as
-  // a stream of events, is to come to one.
+  // close() or drain() was called, for the first time since listen(). What has no end of its own,
+  // as a stream of events, is to come to one.
   ListenerId on_closing(Function<void(Server&)> call, Times times = Times::always);
   // After close(), when no connection is left.
   ListenerId on_server_close(Function<void(Server&)> call, Times times = Times::always);

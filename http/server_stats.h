@@ -11,8 +11,8 @@
 
 namespace weir::inline v1::http {
 
-// Totals only grow. Each number is of a moment of its own: a request may be counted as answered here
-// whose bytes are not counted yet.
+// Totals only grow. Each number is of a moment of its own: a request may be counted as answered
+// here whose bytes are not counted yet.
 // A request that was begun is answered, taken over or cut off in the end; until then it is in
 // flight.
 struct ServerStats {

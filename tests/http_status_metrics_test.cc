@@ -44,7 +44,8 @@ class MetricsReader {
 
  private:
   void read(const std::string& line) {
-    static const std::regex kHelp("# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) ((?:[^\\\\]|\\\\\\\\|\\\\n)+)");
+    static const std::regex kHelp(
+        "# HELP ([a-zA-Z_:][a-zA-Z0-9_:]*) ((?:[^\\\\]|\\\\\\\\|\\\\n)+)");
     static const std::regex kType(
         "# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge|histogram)");
     static const std::regex kSample(
@@ -289,7 +290,9 @@ TEST_P(StatusPageTest, ThePageMayRunItsOwnScriptOnly) {
   const std::string_view policy = between("Content-Security-Policy: ", "\r\n");
   EXPECT_NE(policy.find("default-src 'none'"), std::string_view::npos);
   EXPECT_NE(policy.find("connect-src 'self';"), std::string_view::npos);
-  for (const auto& [name, element] : {std::pair("script-src ", "script"), {"style-src ", "style"}}) {
+  constexpr std::pair<const char*, const char*> kElements[] = {{"script-src ", "script"},
+                                                               {"style-src ", "style"}};
+  for (const auto& [name, element] : kElements) {
     const std::string open = std::string("<") + element + ">";
     const std::string close = std::string("</") + element + ">";
     EXPECT_EQ(count_of(answer, open), 1U);

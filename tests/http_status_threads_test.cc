@@ -16,19 +16,19 @@ namespace {
 constexpr int kThreads = 3;
 constexpr int kRequests = 400;  // of each
 
-class StatusThreadsTest : public BackendTest {
- protected:
-  // A server and its client, until all is answered.
-  static void serve(http::StatusBoard& board) {
-    Reactor reactor(make_backend());
-    http::Server server(
-        reactor, [](Request&, Response& response) { response.end("hello"); },
-        {.measure_latency = true});
-    const http::StatusBoard::Seat seat = board.add(server);
-    const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
-    ASSERT_TRUE(bound);
-    HttpClient client(reactor, {.host = "127.0.0.1", .port = bound->port()});
-    for (int i = 1; i <= kRequests; ++i) {
+// A server with its client; made and destroyed by the test's thread, run by one of its own.
+struct Worker {
+  Worker(std::unique_ptr<Backend> backend, http::StatusBoard& board)
+      : reactor(std::move(backend)),
+        server(
+            reactor, [](Request&, Response& response) { response.end("hello"); },
+            {.measure_latency = true}),
+        seat(board.add(server)),
+        port(server.listen({.port = 0, .host = "127.0.0.1"}).value().port()),
+        client(reactor, {.host = "127.0.0.1", .port = port}) {}
+
+  void run() {
+    for (int i = 0; i < kRequests; ++i) {
       client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
       const Instant end = reactor.now() + kPatience;
       while (client.received().find("\r\n\r\nhello") == std::string::npos) {
@@ -38,15 +38,27 @@ class StatusThreadsTest : public BackendTest {
       client.take();
     }
   }
+
+  Reactor reactor;
+  http::Server server;
+  http::StatusBoard::Seat seat;
+  int port;
+  HttpClient client;
 };
+
+class StatusThreadsTest : public BackendTest {};
 
 TEST_P(StatusThreadsTest, SumsOnlyGrowAndAreExactAtTheEnd) {
   http::StatusBoard board;
   std::atomic<int> running = kThreads;
-  std::vector<std::thread> threads;
+  std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < kThreads; ++i) {
-    threads.emplace_back([&] {
-      serve(board);
+    workers.push_back(std::make_unique<Worker>(make_backend(), board));
+  }
+  std::vector<std::thread> threads;
+  for (const auto& worker : workers) {
+    threads.emplace_back([&running, &worker] {
+      worker->run();
       --running;
     });
   }
@@ -66,6 +78,7 @@ TEST_P(StatusThreadsTest, SumsOnlyGrowAndAreExactAtTheEnd) {
     last = now;
   }
   for (std::thread& thread : threads) thread.join();
+  workers.clear();
   const http::ServerStats all = board.sample().servers;
   EXPECT_EQ(all.requests_begun, std::uint64_t{kThreads * kRequests});
   EXPECT_EQ(all.requests_answered, std::uint64_t{kThreads * kRequests});

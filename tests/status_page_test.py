@@ -248,7 +248,7 @@ def take_screenshots(program, directory):
                          f"{moment % 60:02}'")
         for name, scheme, width in (("light", "light", 1180), ("dark", "dark", 1180),
                                     ("phone", "light", 360)):
-            page.emulate(scheme, width, scale=2 if name == "phone" else 1)
+            page.emulate(scheme, width, scale=1.5 if name == "phone" else 1)
             page.wait_for_change("uptime", 2)
             page.screenshot(directory / f"{name}.png")
 

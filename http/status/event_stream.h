@@ -21,8 +21,8 @@ struct StreamEvent {
   std::optional<std::string_view> id = {};
 };
 
-// Pure. A line of data for each line, and the empty line that ends the event. Mistake::bad_argument,
-// and nothing appended: CR or LF in the type, or in the id, which may have no NUL either.
+// Pure. A line of data for each line, and the empty line that ends the event.
+// Mistake::bad_argument, and nothing appended: CR or LF in the type or the id, or NUL in the id.
 Expected<void> append_event(std::string& out, const StreamEvent& event);
 // Nothing that a listener hears of.
 void append_comment(std::string& out, std::string_view text);
@@ -35,8 +35,8 @@ struct EventStreamOptions {
   Duration retry = limits::kEventRetryDefault;
 };
 
-// Tells a state to any number of clients: each event makes those before it worthless. Who comes gets
-// the last one at once. Who reads too slowly misses some and then gets the newest: no event is put
+// Tells a state to its clients: each event makes those before it worthless. Who comes gets the last
+// one at once. Who reads too slowly misses some and then gets the newest: no event is put
 // while one is on its way, so a client holds one event, and one heartbeat, at most.
 //
 // When the server begins to close, all streams end, and so do those that come then.

@@ -81,8 +81,8 @@ const std::string_view kPageBody = R"html(<body data-events="{{events}}">
 </main>
 <footer>
 <p>Figures are those of the last second, each percentile as well; nothing is smoothed, and where
-nothing was told there is a gap. Latency goes from the turn of the loop in which a request's head was
-complete to the one in which the kernel had the last byte of its response.</p>
+nothing was told there is a gap. Latency goes from the turn of the loop in which a request’s head
+was complete to the one in which the kernel had the last byte of its response.</p>
 <p>The same counters for Prometheus: <a href="/metrics">/metrics</a></p>
 </footer>
 </body>
