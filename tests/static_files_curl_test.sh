@@ -72,7 +72,8 @@ whole_files() {
 # part RANGE NAME FIRST COUNT
 part() {
   ask -r "$1" -D "$work/head" -o "$work/back" "$2"
-  tail -c "+$(($3 + 1))" "$root/$2" | head -c "$4" | cmp - "$work/back" || fail "bytes $1 of $2"
+  cmp -n "$4" -i "$3:0" "$root/$2" "$work/back" || fail "bytes $1 of $2"
+  same "as many bytes for $1 of $2" "$4" "$(stat -c %s "$work/back")"
   same "Content-Range of $1 of $2" "bytes $3-$(($3 + $4 - 1))/$2" \
     "$(field_of Content-Range "$work/head")"
 }
@@ -195,7 +196,8 @@ compressed() {
   ask --compressed "page.html" | cmp - "$root/page.html" || fail "by curl's choice"
   ask -H 'Accept-Encoding: gzip;q=0' "page.html" | cmp - "$root/page.html" || fail "refused"
   ask -r 3-7 -H 'Accept-Encoding: gzip' "page.html" >"$work/back"
-  tail -c +4 "$root/page.html.gz" | head -c 5 | cmp - "$work/back" || fail "a part of it"
+  cmp -n 5 -i 3:0 "$root/page.html.gz" "$work/back" || fail "a part of it"
+  same "as many bytes of it" 5 "$(stat -c %s "$work/back")"
   echo "ok: compressed"
 }
 
