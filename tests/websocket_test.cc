@@ -157,8 +157,10 @@ TEST_P(WebSocketEchoTest, AReaderThatStallsFillsTheQueueAndDrainsIt) {
   WebSocket& socket = peer().socket();
   const std::string message = pattern(1 << 20, 2);
   std::size_t taken = 0;
+  int periods = 0;  // in which a drain is owed: the kernel takes the first messages
   Write last = Write::ok;
   for (int i = 0; i < 1000 && last != Write::refused; ++i) {
+    periods += !socket.needs_drain();
     last = socket.send_binary(message);
     taken += last != Write::refused;
     run_for(std::chrono::milliseconds(1));
@@ -166,11 +168,11 @@ TEST_P(WebSocketEchoTest, AReaderThatStallsFillsTheQueueAndDrainsIt) {
   ASSERT_EQ(last, Write::refused);
   EXPECT_LE(socket.writable_length(), std::size_t{17} << 20);
   EXPECT_TRUE(socket.needs_drain());
-  EXPECT_EQ(peer().drains, 0);
+  EXPECT_EQ(peer().drains, periods - 1);
   EXPECT_TRUE(client.messages.empty());
   client.socket().resume();
   ASSERT_TRUE(run_until_messages(client, taken));
-  ASSERT_TRUE(run_until([&] { return peer().drains == 1; }));
+  ASSERT_TRUE(run_until([&] { return peer().drains == periods; }));
   for (const std::string& one : client.messages) ASSERT_TRUE(one == message);
 }
 

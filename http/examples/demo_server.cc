@@ -14,6 +14,7 @@
 #include <string>
 
 #include "http/examples/demo_routes.h"
+#include "http/examples/demo_ws.h"
 #include "net/examples/serve_on_threads.h"
 #include "net/examples/server_flags.h"
 #include "weir/http/server.h"
@@ -88,7 +89,8 @@ class DemoServer {
             [routes](weir::http::Request& request, weir::http::Response& response) {
               routes.answer(request, response);
             },
-            options_of(flags)) {}
+            options_of(flags)),
+        web_sockets_(server_) {}
 
   weir::Expected<weir::Address> listen(int port) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
@@ -98,13 +100,17 @@ class DemoServer {
                            .reuse_port = flags_.threads > 1});
   }
 
-  void drain() { server_.drain(kDrainPatience); }
+  void drain() {
+    web_sockets_.close();
+    server_.drain(kDrainPatience);
+  }
   void run() { reactor_.run(); }
 
  private:
   weir::Reactor& reactor_;
   const Flags& flags_;
   weir::http::Server server_;
+  weir::example::DemoWebSockets web_sockets_;
 };
 
 int serve(const Flags& flags, DemoRoutes routes) {
