@@ -37,9 +37,10 @@ int open_file(const OpenOp& op) noexcept;
 // Of an operation with a directory, from what the kernel has in memory: -EAGAIN when it would have
 // to look further, or cannot tell. Never waits.
 int open_now(const OpenOp& op) noexcept;
-// How many of these bytes of a regular file, from the first on, seem to be in memory: one in each
-// kFileProbeStride is looked at, and the last one. Never waits; 0 also where the kernel cannot
-// tell. What lies behind the file's end counts as in memory.
+// How many of these bytes of a regular file, from the first on, seem to be in memory. Where the
+// kernel does not say that all are (cachestat(2), since Linux 6.5), one in each kFileProbeStride is
+// looked at, and the last one. Never waits; 0 also where the kernel cannot tell. What lies behind
+// the file's end counts as in memory.
 std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept;
 // The flag is the description's, which another process may share (Socket::adopt()).
 void make_nonblocking_again(int socket) noexcept;
