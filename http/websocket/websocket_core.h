@@ -44,10 +44,10 @@ class WebSocketServerCore;
 //                                                                   (stream has closed)
 //
 // Who owns what: the part's slab owns this; a server's stream belongs to its net::Server, a
-// client's to this. The stream's own end comes as on_stream_closed() or, when its owner destroys it,
-// on_stream_gone(). Memory goes in a task of its own (NetPart::destroy_later), when no listener can
-// be running; so a listener may destroy the server, the http::Server, or this, and `gone_` says so
-// to whoever is telling something.
+// client's to this. The stream's own end comes as on_stream_closed() or, when its owner destroys
+// it, on_stream_gone(). Memory goes in a task of its own (NetPart::destroy_later), when no listener
+// can be running; so a listener may destroy the server, the http::Server, or this, and `gone_` says
+// so to whoever is telling something.
 class WebSocketCore final : private net::StreamUser, private Task {
  public:
   WebSocketCore(WebSocketPart& part, const WebSocketOptions& options,
