@@ -147,6 +147,8 @@ TEST(WebSocketDeflate, RefusesWhatIsNoDeflate) {
   expect_inflated("\xff"sv, "!malformed");
   expect_inflated("\x07\xff\xff"sv, "!malformed");
   expect_inflated(""sv, "!malformed");
+  // A final block that is cut short: its rest is not taken from the mark behind it.
+  expect_inflated("\x33\x84\x80\x01\x02\x03\x80"sv, "!malformed");
   expect_inflated("\xf2\x00\x11\x00\x00"sv, "!malformed");  // refers to what was before
   // Cut short anywhere.
   constexpr std::string_view kHello = "\xf2\x48\xcd\xc9\xc9\x07\x00"sv;
@@ -224,7 +226,7 @@ TEST(WebSocketDeflate, AnyRoomGivesTheSameMessage) {
 
 TEST(WebSocketDeflate, KeepsToTheWindowThatWasAgreedOn) {
   RULES("7692.7.2.1.2");
-  // Noise that comes again 300 and 600 bytes later. Of a window zlib uses all but 262 bytes, so that
+  // Noise that comes again 300 and 600 bytes later. Of a window zlib uses all but 262 bytes:
   // 512 are not enough.
   Random random(1);
   std::string noise;
@@ -255,6 +257,11 @@ TEST(WebSocketDeflate, CompressesRepeatedBytesInTheNarrowestWindow) {
   EXPECT_LT(bytes.size(), 100U);
   Inflater inflater(8, true);
   EXPECT_EQ(inflate(inflater, {bytes}), text);
+  // But nothing else that comes again.
+  const std::string words = "the quick brown fox jumps over the lazy dog, and ";
+  const std::string twice = deflate(deflater, {words + words});
+  EXPECT_GT(twice.size(), words.size());
+  EXPECT_EQ(inflate(inflater, {twice}), words + words);
 }
 
 TEST(WebSocketDeflate, StopsABombAtTheLimitOfTheMessage) {

@@ -150,7 +150,8 @@ TEST(WebSocketRequest, NeedsEachOfItsFields) {
                             {"websocket/13"}, {"h2c"}}) {
     EXPECT_EQ(request_error(with(good_request(), "Upgrade", value)), HandshakeError::upgrade);
   }
-  for (const auto& value : {std::optional<std::string_view>(), {""}, {"keep-alive"}, {"upgrades"}}) {
+  for (const auto& value :
+       {std::optional<std::string_view>(), {""}, {"keep-alive"}, {"upgrades"}}) {
     EXPECT_EQ(request_error(with(good_request(), "Connection", value)), HandshakeError::connection);
   }
   for (const auto& value : {std::optional<std::string_view>(), {""}, {"short"}}) {
@@ -398,7 +399,8 @@ TEST(WebSocketDeflateOffer, IsDeclinedForParametersThatAreWrong) {
   for (const std::string parameter :
        {"unknown", "unknown=1", "server_max_window_bits", "server_max_window_bits=7",
         "server_max_window_bits=16", "server_max_window_bits=08", "server_max_window_bits=1",
-        "server_max_window_bits=+9", "server_max_window_bits=100", "server_max_window_bits=\"1\\0\"",
+        "server_max_window_bits=+9", "server_max_window_bits=100",
+        "server_max_window_bits=\"1\\0\"",
         "client_max_window_bits=7", "client_max_window_bits=x", "server_no_context_takeover=1",
         "client_no_context_takeover=true", "server_no_context_takeover; server_no_context_takeover",
         "client_max_window_bits; client_max_window_bits=9", "Server_Max_Window_Bits=9",

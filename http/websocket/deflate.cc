@@ -52,7 +52,8 @@ bool Deflater::open() noexcept {
   stream_ = make_stream();
   if (stream_ == nullptr) return false;
   // zlib has no window of 8 bits without its header, and with it takes 9 in silence. Z_RLE looks
-  // back by one byte only, whatever the window is.
+  // back by one byte only, whatever the window is; that a window of 512 bytes reaches back by 250
+  // otherwise is nowhere promised.
   const bool narrow = window_bits_ == limits::kWindowBitsMin;
   const int bits = narrow ? limits::kWindowBitsMin + 1 : int{window_bits_};
   const int strategy = narrow ? Z_RLE : Z_DEFAULT_STRATEGY;
@@ -163,7 +164,7 @@ Inflater::Step Inflater::next(std::string_view input, bool last, std::span<char>
   if (step.status != Status::need_input || !last) return step;
   // A sender may end its stream for good with the message, and then there is no mark to add; one
   // that goes by RFC 7692, section 7.2.3.4, puts a byte behind it that the mark completes.
-  if (stream_ended_) return end_message(step);
+  if (stream_ended_ && tail_used_ == 0) return end_message(step);
   const std::string_view tail(kTail + tail_used_, kTailBytes - tail_used_);
   const Step more = run(tail, room.subspan(step.written));
   tail_used_ = static_cast<std::uint8_t>(tail_used_ + more.consumed);
@@ -173,7 +174,7 @@ Inflater::Step Inflater::next(std::string_view input, bool last, std::span<char>
   // Behind the mark a block has ended, and no bit of the next one is there. (zlib.h, inflate():
   // data_type has 128 after a block, and the number of unused bits.)
   constexpr int kBlockEnd = 128;
-  if (!stream_ended_ && stream_->data_type != kBlockEnd) return fail(Status::malformed, step);
+  if (stream_ended_ || stream_->data_type != kBlockEnd) return fail(Status::malformed, step);
   return end_message(step);
 }
 

@@ -1,5 +1,7 @@
 #include "weir/http/websocket/frame.h"
 
+#include <cstring>
+
 #include "weir/reactor/assert.h"
 
 namespace weir::inline v1::http::websocket {
@@ -68,8 +70,9 @@ ParsedFrameHead parse_frame_head(std::string_view bytes) noexcept {
   if ((second & kMasked) != 0) {
     if (bytes.size() < size + 4) return parsed;
     MaskKey key;
-    for (std::uint8_t& byte : key) byte = static_cast<std::uint8_t>(bytes[size++]);
+    std::memcpy(key.data(), bytes.data() + size, key.size());
     head.mask = key;
+    size += key.size();
   }
   parsed.size = size;
   return parsed;

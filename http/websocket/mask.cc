@@ -1,5 +1,6 @@
 #include "weir/http/websocket/mask.h"
 
+#include <bit>
 #include <cstring>
 
 #ifdef __SSE2__
@@ -46,11 +47,11 @@ void mask_word(const char* in, char* out, std::uint64_t key, std::uint64_t& all)
 
 bool apply_mask(std::string_view in, char* out, const MaskKey& key, std::uint64_t offset) noexcept {
   constexpr std::size_t kWidth = sizeof(__m128i);
-  // The key as it stands at `offset`, and from there at each multiple of four.
-  MaskKey turned;
-  for (std::size_t i = 0; i < 4; ++i) turned[i] = key[(offset + i) % 4];
+  // The key as it stands at `offset`, and from there at each multiple of four. In a register, for
+  // bytes that are stored one by one and loaded together cost more than a short payload does.
   std::uint32_t key32;
-  std::memcpy(&key32, turned.data(), sizeof key32);
+  std::memcpy(&key32, key.data(), sizeof key32);
+  key32 = std::rotr(key32, static_cast<int>(offset % 4) * 8);
   const std::uint64_t key64 = std::uint64_t{key32} << 32 | key32;
 
   const char* from = in.data();
@@ -82,8 +83,12 @@ bool apply_mask(std::string_view in, char* out, const MaskKey& key, std::uint64_
     mask_word<std::uint32_t>(from, out, key64, all);
     left -= 4, from += 4, out += 4;
   }
-  const bool rest = scalar::apply_mask({from, left}, out, turned, 0);
-  return rest && (all & 0x8080808080808080) == 0;
+  for (; left > 0; --left, key32 >>= 8) {
+    const std::uint32_t byte = (static_cast<unsigned char>(*from++) ^ key32) & 0xff;
+    *out++ = static_cast<char>(byte);
+    all |= byte;
+  }
+  return (all & 0x8080808080808080) == 0;
 }
 #else
 bool apply_mask(std::string_view in, char* out, const MaskKey& key, std::uint64_t offset) noexcept {

@@ -59,6 +59,21 @@ constexpr std::uint8_t kNext[9][kClasses] = {
     {8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8, 8},
 };
 
+constexpr bool is_rest(char byte) noexcept {
+  return (static_cast<unsigned char>(byte) & 0xc0) == 0x80;
+}
+
+// The size of a character of two bytes, or of three after any first one but e0 and ed, which is
+// most of what is not ASCII; else 0. Each step of the table waits for the one before, this does
+// not.
+std::size_t common_character(std::string_view text) noexcept {
+  const auto first = static_cast<unsigned char>(text[0]);
+  if (text.size() >= 3 && is_rest(text[1]) && is_rest(text[2]) && kClassOf[first] == kThree) {
+    return 3;
+  }
+  return text.size() >= 2 && is_rest(text[1]) && kClassOf[first] == kTwo ? 2 : 0;
+}
+
 }  // namespace
 
 bool Utf8Checker::add(std::string_view bytes) noexcept {
@@ -68,6 +83,11 @@ bool Utf8Checker::add(std::string_view bytes) noexcept {
     const auto byte = static_cast<unsigned char>(bytes[at]);
     if (state == kStart && byte < 0x80) {
       at += ascii_run(bytes.substr(at));
+      continue;
+    }
+    const std::size_t size = state == kStart ? common_character(bytes.substr(at)) : 0;
+    if (size != 0) {
+      at += size;
       continue;
     }
     state = kNext[state][kClassOf[byte]];

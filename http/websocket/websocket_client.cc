@@ -33,6 +33,9 @@ Expected<HttpUrl> parse_websocket_url(std::string_view text) {
   if (!equals_lower(scheme, "ws")) {
     return mistake(Mistake::invalid_protocol, "only ws:// is spoken here");
   }
+  if (text.contains('#')) {  // RFC 6455, section 3
+    return mistake(Mistake::bad_argument, "a URL of a WebSocket has no fragment");
+  }
   return parse_http_url(std::string("http").append(text.substr(scheme.size())));
 }
 
