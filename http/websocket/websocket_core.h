@@ -104,7 +104,7 @@ class WebSocketCore final : private net::StreamUser, private Task {
   bool is_full() const noexcept { return needs_drain_ || queued() >= limits_of_queue_.high_water; }
   // 15 when frames without context takeover can be inflated by the peer, else 0.
   int shared_window_bits() const noexcept;
-  std::uint32_t index = 0;  // in the server's list
+  std::uint32_t index = 0;  // in the list of the server, or of the clients
 
  private:
   friend class WebSocketPart;
