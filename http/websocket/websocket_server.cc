@@ -292,7 +292,8 @@ BroadcastResult WebSocketServerCore::broadcast(MessageKind kind, Buffer message,
         may_deflate && core->shared_window_bits() == websocket::limits::kWindowBitsMax;
     if (deflates && compressed.empty()) {
       const auto text =
-          part_.deflate(message.view(), websocket::limits::kWindowBitsMax, options_.socket.deflate.level);
+          part_.deflate(message.view(), websocket::limits::kWindowBitsMax,
+                        options_.socket.deflate.level);
       if (text) compressed = frame_of(kind, *text, true);
     }
     const bool takes_compressed = deflates && !compressed.empty();
