@@ -1,7 +1,5 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <expected>
 #include <string>
 #include <vector>
@@ -14,19 +12,11 @@ namespace weir::bench {
 struct FileServer {
   std::string name;
   std::vector<std::string> command;
-  bool nginx = false;
 };
 
-// A server at work, and the process in it that answers.
-struct RunningFileServer {
-  ServerProcess process;
-  pid_t worker = -1;
-};
-
-// Started on `cpu` (negative: anywhere). Its connections have the congestion control cubic, nginx's
-// by nginx_static, weir's because it is set here on the listening socket, which is the same for
-// all processes that have it.
-std::expected<RunningFileServer, std::string> start_file_server(const FileServer& server, int cpu);
+// Started on `cpu` (negative: anywhere), and listening. Its connections have the congestion control
+// cubic, which is set here on its listening socket.
+std::expected<ServerProcess, std::string> start_file_server(const FileServer& server, int cpu);
 
 // The program's path, or empty.
 std::string find_nginx();

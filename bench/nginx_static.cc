@@ -1,11 +1,10 @@
 // Becomes nginx, with the files of a directory, as other servers here are started: it prints where
-// it listens, and leaves on SIGTERM.
+// it will listen, and leaves on SIGTERM.
 //
 //     nginx_static --nginx /usr/sbin/nginx --root DIR --work DIR [--no-cache]
 //
-// The listening socket is opened here and handed to nginx as its own upgrade does it, in the
-// variable NGINX: so the port is known before nginx runs, and nobody can take it meanwhile.
-#include <fcntl.h>
+// A socket that is bound here, but never listens, keeps the port for nginx, which shares it by
+// SO_REUSEPORT: so the port is the kernel's choice, and nobody can take it meanwhile.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,7 +12,6 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
@@ -31,19 +29,31 @@ struct Options {
   bool no_cache = false;
 };
 
-int port_of(int listener) {
+struct Place {
+  int fd = -1;
+  int port = 0;
+};
+
+// Open in the program that this becomes, too.
+Place take_place() {
   sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
-  getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
-  return ntohs(address.sin_port);
+  auto* const name = reinterpret_cast<sockaddr*>(&address);
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  const int one = 1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) != 0 ||
+      bind(fd, name, length) != 0 || getsockname(fd, name, &length) != 0) {
+    return {};
+  }
+  return {fd, ntohs(address.sin_port)};
 }
 
-// One worker, as it is tuned for files. The worker of a root's nginx would be nobody, who cannot
-// read a directory in /tmp that is ours alone.
+// As it is tuned for files. One process without a master: a worker would outlive a master that is
+// killed together with the benchmark.
 std::string config_of(const Options& options, int port) {
-  std::string text;
-  if (geteuid() == 0) text += "user root;\n";
-  text += "daemon off;\nworker_processes 1;\n";
+  std::string text = "daemon off;\nmaster_process off;\n";
   text += "pid " + options.work + "/pid;\nerror_log stderr warn;\n";
   text += "events { worker_connections 4096; }\nhttp {\n  access_log off;\n";
   for (const char* kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
@@ -54,22 +64,23 @@ std::string config_of(const Options& options, int port) {
   if (!options.no_cache) {
     text += "  open_file_cache max=1000 inactive=600s;\n  open_file_cache_valid 600s;\n";
   }
-  text += "  server {\n    listen 127.0.0.1:" + std::to_string(port) + ";\n";
+  text += "  server {\n    listen 127.0.0.1:" + std::to_string(port) + " reuseport;\n";
   text += "    location /static/ { alias " + options.root + "/; }\n  }\n}\n";
   return text;
 }
 
 int become_nginx(const Options& options) {
-  const int listener = open_floor_listener({});
-  if (listener < 0) return 1;
+  const Place place = take_place();
+  if (place.fd < 0) {
+    std::fprintf(stderr, "no port: %s\n", std::strerror(errno));
+    return 1;
+  }
   const std::string config = options.work + "/nginx.conf";
-  if (!(std::ofstream(config) << config_of(options, port_of(listener)) << std::flush)) {
+  if (!(std::ofstream(config) << config_of(options, place.port) << std::flush)) {
     std::fprintf(stderr, "cannot write %s\n", config.c_str());
     return 1;
   }
-  fcntl(listener, F_SETFD, 0);
-  setenv("NGINX", (std::to_string(listener) + ";").c_str(), 1);
-  announce_floor(listener, "nginx");
+  announce_floor(place.fd, "nginx");
   execl(options.nginx.c_str(), "nginx", "-p", options.work.c_str(), "-e", "stderr", "-c",
         config.c_str(), nullptr);
   std::fprintf(stderr, "cannot execute %s: %s\n", options.nginx.c_str(), std::strerror(errno));

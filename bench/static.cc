@@ -104,14 +104,14 @@ std::vector<FileServer> servers_of(const Options& options, const std::string& di
                        backend, "--root", root, "--keep-alive-timeout", "600"}};
   };
   std::vector<FileServer> servers;
-  if (!nginx.empty()) servers.push_back({"nginx", ask_nginx, true});
+  if (!nginx.empty()) servers.push_back({"nginx", ask_nginx});
   servers.push_back(weir("epoll"));
   if (io_uring) servers.push_back(weir("io_uring"));
   if (!nginx.empty()) {
-    servers.push_back({"nginx again", ask_nginx, true});
+    servers.push_back({"nginx again", ask_nginx});
     std::vector<std::string> uncached = ask_nginx;
     uncached.push_back("--no-cache");
-    servers.push_back({"nginx uncached", uncached, true});
+    servers.push_back({"nginx uncached", uncached});
   }
   return servers;
 }
@@ -121,11 +121,11 @@ std::expected<FileLoadResult, std::string> take_sample(const FileServer& server,
   auto running = start_file_server(server, cpu);
   if (!running) return std::unexpected(running.error());
   FileLoadOptions load;
-  load.port = running->process.port();
+  load.port = running->port();
   load.target = file.target;
   load.file = file.bytes;
   load.connections = kConnections;
-  load.server_pid = running->worker;
+  load.server_pid = running->pid();
   load.reads_all = options.read_all;
   if (options.quick) {
     load.warmup_seconds = 0.05;
@@ -133,9 +133,7 @@ std::expected<FileLoadResult, std::string> take_sample(const FileServer& server,
   }
   auto result = run_file_load(load);
   if (!result) return result;
-  if (const auto stopped = running->process.stop(); !stopped) {
-    return std::unexpected(stopped.error());
-  }
+  if (const auto stopped = running->stop(); !stopped) return std::unexpected(stopped.error());
   return result;
 }
 
@@ -168,7 +166,7 @@ void print_ratios(const Row& row, const Row& to) {
 
 void print(const std::vector<Row>& rows, const File& file, int rounds) {
   std::printf("%s  (medians of %d)\n", file.name.c_str(), rounds);
-  const bool has_nginx = rows.front().server.nginx;
+  const bool has_nginx = rows.front().server.name == "nginx";
   for (const Row& row : rows) {
     std::printf("  %-15s %10.0f %10.3f %5.0f%%", row.server.name.c_str(),
                 median_of(row, &FileLoadResult::requests_per_second),
@@ -255,7 +253,7 @@ int run(const Options& options) {
     if (!run_size(servers, file, options, cores.server, &file == &all.front())) return 1;
   }
   std::printf(
-      "\nCPU: the server's, user and system (nginx: its worker's); core: how busy that kept its\n"
+      "\nCPU: the server's, user and system; core: how busy that kept its\n"
       "core; ratios: medians of the rounds', and where the middle half of those of the CPU lies\n");
   return 0;
 }
