@@ -1,12 +1,17 @@
 // Metrics as Prometheus reads them, and the page's other resources.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <limits>
 #include <map>
+#include <optional>
 #include <regex>
 #include <set>
+#include <span>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "http/status/sha256.h"
 #include "tests/http_world.h"
