@@ -28,6 +28,8 @@ class FileCache::Opening final : public Resident {
   std::string_view name() const noexcept { return opening_.path; }
   void start() noexcept { reactor_.backend().submit(opening_); }
   void wait(Found found) { waiting_.push_back(std::move(found)); }
+  // Nobody else is told: the cache goes, inside what is being told.
+  void stop_telling() noexcept { cache_ = nullptr; }
 
   // Nobody is told any more.
   void abandon() noexcept override {
@@ -89,7 +91,7 @@ void FileCache::Opening::adopt(posix::Fd fd) {
   if (!facts) return finish_with_error(-facts.error().number());
   if (!facts->is_regular && !facts->is_directory) return finish_with_error(ENOENT);
   CachedFile* before = cache_->known(name());
-  if (before != nullptr && before->error == 0 && before->facts == *facts) return finish(*before);
+  if (before != nullptr && before->is_still(*facts)) return finish(*before);
 
   new_ = new CachedFile;
   made_ = FileRef(*new_);
@@ -108,7 +110,8 @@ void FileCache::Opening::adopt(posix::Fd fd) {
   reactor_.backend().submit(reading_);
 }
 
-// What was changed meanwhile is no body for this head: it is sent from its descriptor.
+// What was changed meanwhile is no body for this head: what is there now is sent from its
+// descriptor.
 void FileCache::Opening::read(std::int32_t result, Buffer bytes) {
   reading_.room.reset();
   if (cache_ == nullptr) return delete_this();
@@ -118,6 +121,8 @@ void FileCache::Opening::read(std::int32_t result, Buffer bytes) {
     new_->body = std::move(bytes);
     new_->in_memory = true;
     new_->file.reset();
+  } else if (facts) {
+    new_->facts = *facts;
   }
   finish_with_new();
 }
@@ -147,9 +152,12 @@ void FileCache::Opening::finish(CachedFile& file) {
   cache_->opening_.erase(name());
   cache_->touch(file);
   cache_->keep_bounds();
-  cache_ = nullptr;
   unlink();  // whoever is told may end everything
-  for (Found& told : waiting_) told(found.share());
+  cache_->telling_ = this;
+  for (Found& told : waiting_) {
+    if (cache_ != nullptr) told(found.share());
+  }
+  if (cache_ != nullptr) cache_->telling_ = nullptr;
   delete_this();
 }
 
@@ -162,6 +170,7 @@ FileCache::FileCache(Reactor& reactor, posix::Fd directory, FileCacheOptions opt
 
 FileCache::~FileCache() {
   for (const auto& [name, opening] : std::exchange(opening_, {})) opening->abandon();
+  if (telling_ != nullptr) telling_->stop_telling();
   for (auto* list : {&with_descriptor_, &with_body_, &with_neither_}) {
     while (!list->empty()) drop(list->front());
   }
@@ -243,7 +252,7 @@ bool FileCache::shrink() noexcept {
 }
 
 bool FileCache::is_settled(const posix::FileFacts& facts) const noexcept {
-  return reactor_.backend().unix_seconds() - facts.modified >= limits::kFileSettles;
+  return reactor_.backend().unix_seconds() - facts.changed >= limits::kFileSettles;
 }
 
 }  // namespace weir::inline v1::http

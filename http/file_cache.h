@@ -35,6 +35,11 @@ struct CachedFile final : ListNode {
 
   std::uint64_t size() const noexcept { return facts.size; }
   bool is_file() const noexcept { return error == 0 && !is_directory; }
+  // What `now` tells of is this. A body that was read in the tick of a change may have missed the
+  // next one, which does not show: it is read once more.
+  bool is_still(const posix::FileFacts& now) const noexcept {
+    return error == 0 && facts == now && (settled || !in_memory);
+  }
 };
 
 // Keeps what it refers to, also when the cache does not any more. One thread.
@@ -133,6 +138,7 @@ class FileCache {
   FileCacheOptions options_;
   std::unordered_map<std::string_view, CachedFile*> by_name_;  // views of their names
   std::unordered_map<std::string_view, Opening*> opening_;
+  Opening* telling_ = nullptr;  // found, and out of `opening_` already
   IntrusiveList<CachedFile> with_descriptor_;
   IntrusiveList<CachedFile> with_body_;
   IntrusiveList<CachedFile> with_neither_;

@@ -1,5 +1,6 @@
 // StaticFiles: what it keeps, for how long, and what it does when a file changes.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "tests/http_static_world.h"
@@ -213,6 +214,75 @@ TEST_P(StaticCacheTest, WhatIsSentIsNotMixedWithWhatReplacesIt) {
   EXPECT_EQ(old.field("Content-Length"), std::to_string(before.size()));
   EXPECT_TRUE(old.body == before);
   EXPECT_TRUE(closes(path_of("a"))) << "behind its last byte";
+}
+
+// ---- What changes in place ----
+
+TEST_P(StaticCacheTest, ChangedBetweenItsHeadAndItsBytes) {
+  RULES("4.9.6.2 4.9.3.7");
+  make("a", "before");
+  serve_files({.fresh = Duration::zero()});
+  backend_->before_reading = [this] { make("a", "after!"); };
+  const Answer first = get("/a");
+  EXPECT_FALSE(backend_->before_reading);
+  EXPECT_EQ(first.body, "after!");
+  const Answer second = get("/a");
+  EXPECT_EQ(second.body, "after!");
+  EXPECT_EQ(first.field("ETag"), second.field("ETag")) << "the tag of what was sent";
+  backend_->before_reading = [this] { make("b", content(1000)); };
+  make("b", "short");
+  const Answer longer = get("/b");
+  EXPECT_EQ(longer.field("Content-Length"), "1000");
+  EXPECT_TRUE(longer.body == content(1000));
+}
+
+TEST_P(StaticCacheTest, ChangedAgainAtTheSameTime) {
+  RULES("4.9.6.1 4.9.3.6");
+  make("a", "1");
+  serve_files({.fresh = Duration::zero()});
+  const int fd = ::open(path_of("a").c_str(), O_RDWR | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  // Of what is written to memory only the first write since the last one to disk has a time.
+  void* const mapped = ::mmap(nullptr, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  ::close(fd);
+  ASSERT_NE(mapped, MAP_FAILED);
+  char* const byte = static_cast<char*>(mapped);
+  backend_->ahead = 0;
+  *byte = '2';
+  EXPECT_EQ(get("/a").body, "2");
+  *byte = '3';
+  EXPECT_EQ(get("/a").body, "3");
+  *byte = '4';
+  backend_->ahead = kLongAgo;
+  const Answer settled = get("/a");
+  EXPECT_EQ(settled.body, "4");
+  EXPECT_TRUE(settled.field("ETag").starts_with("\""));
+  ::munmap(mapped, 1);
+}
+
+// ---- The end ----
+
+TEST_P(StaticCacheTest, DestroyedByTheFirstOfThoseWhoAsked) {
+  RULES("4.9.6.5");
+  make("a", "hello");
+  StaticFiles& served = serve_files();
+  int told = 0;
+  bool asked = false;
+  serve([&](Request& request, Response& response) {
+    served.open("a", [&](Expected<http::FileContent>) {
+      ++told;
+      files_.reset();
+    });
+    served.answer(request, response, "a");
+    served.open("a", [&](Expected<http::FileContent>) { ++told; });
+    asked = true;
+  });
+  HttpClient& client = dial();
+  client.send(request_for("/a"));
+  ASSERT_TRUE(run_until([&] { return asked && files_ == nullptr; }));
+  run_for(1ms);
+  EXPECT_EQ(told, 1);
+  EXPECT_EQ(client.received(), "");
 }
 
 // ---- Out of descriptors ----

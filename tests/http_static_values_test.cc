@@ -190,6 +190,9 @@ TEST(Preconditions, IfRange) {
     EXPECT_FALSE(holds(value)) << value;
   }
   EXPECT_FALSE(holds(kAfter));
+  const http::Validators recent{.etag = "\"a\"", .modified = kModified};
+  EXPECT_FALSE(http::if_range_holds(kSame, recent, kModified + 1)) << "it may change once more";
+  EXPECT_TRUE(http::if_range_holds(kSame, recent, kModified + 2));
   EXPECT_FALSE(holds("W/\"a\"", "W/\"a\""));
   EXPECT_FALSE(holds(kSame, "W/\"a\"")) << "a change in the same second would not show";
 }
