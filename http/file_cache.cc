@@ -28,6 +28,7 @@ class FileCache::Opening final : public Resident {
   std::string_view name() const noexcept { return opening_.path; }
   void start() noexcept { reactor_.backend().submit(opening_); }
   void wait(Found found) { waiting_.push_back(std::move(found)); }
+  std::size_t waiting() const noexcept { return waiting_.size(); }
   // Nobody else is told: the cache goes, inside what is being told.
   void stop_telling() noexcept { cache_ = nullptr; }
 
@@ -138,10 +139,7 @@ void FileCache::Opening::finish_with_error(int number) {
 void FileCache::Opening::finish_with_new() {
   new_->name = name();
   if (CachedFile* before = cache_->known(name())) cache_->drop(*before);
-  // Why there was no descriptor, or no thread, is true for a moment only.
-  const int error = new_->error;
-  const bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN;
-  if (!passes) cache_->add(*new_);
+  if (status_of_error(new_->error) < 500) cache_->add(*new_);
   finish(*new_);
 }
 
@@ -188,7 +186,13 @@ FileRef FileCache::find(std::string_view name) {
   return FileRef(*file);
 }
 
+bool FileCache::is_crowded(std::string_view name) const noexcept {
+  const auto same = opening_.find(name);
+  return same != opening_.end() && same->second->waiting() >= limits::kWaitingForFileMax;
+}
+
 void FileCache::look(std::string_view name, Found found) {
+  drop_old();
   const auto same = opening_.find(name);
   if (same != opening_.end()) return same->second->wait(std::move(found));
   auto* opening = new Opening(*this, name, std::move(found));
@@ -204,7 +208,7 @@ void FileCache::touch(CachedFile& file) noexcept {
 }
 
 std::size_t FileCache::cost_of(const CachedFile& file) noexcept {
-  return file.body.pinned_bytes() + limits::kCachedFileBytes;
+  return file.body.pinned_bytes() + file.name.size() + limits::kCachedFileBytes;
 }
 
 void FileCache::add(CachedFile& file) {
@@ -240,6 +244,17 @@ void FileCache::keep_bounds() noexcept {
   while (open_files_ > options_.open_files_max) drop(with_descriptor_.front());
   while (body_bytes_ > options_.bodies_max) drop(with_body_.front());
   while (known_names_ > limits::kKnownNamesMax) drop(with_neither_.front());
+}
+
+// What is asked for is looked at again when it is not fresh any more, so that each list is, but for
+// that time, in the order of looking too.
+void FileCache::drop_old() noexcept {
+  const Instant now = reactor_.now();
+  for (auto* list : {&with_descriptor_, &with_body_, &with_neither_}) {
+    while (!list->empty() && now - list->front().looked_at >= limits::kFileKept + options_.fresh) {
+      drop(list->front());
+    }
+  }
 }
 
 // Gives half of the descriptors back. False: there are none.

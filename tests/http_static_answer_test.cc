@@ -124,6 +124,7 @@ TEST_P(StaticAnswerTest, ADirectoryWithoutItsSlashIsMoved) {
   make("a/b/index.html", "b");
   make("javascript:x/index.html", "x");
   make("a b?/index.html", "x");
+  make("a/myindex.html/index.html", "x");
   serve_files();
   const auto location = [&](const std::string& path) {
     const Answer answer = get(path);
@@ -132,6 +133,7 @@ TEST_P(StaticAnswerTest, ADirectoryWithoutItsSlashIsMoved) {
   };
   EXPECT_EQ(location("/a"), "./a/");
   EXPECT_EQ(location("/a/b"), "./b/");
+  EXPECT_EQ(location("/a/myindex.html"), "./myindex.html/");
   EXPECT_EQ(location("/a/b?x=1&y=/../"), "./b/?x=1&y=/../");
   EXPECT_EQ(location("/javascript:x"), "./javascript%3Ax/");
   EXPECT_EQ(location("/a%20b%3F"), "./a%20b%3F/");
@@ -249,6 +251,39 @@ TEST_P(StaticAnswerTest, WhatMayNotBeRead) {
   ASSERT_EQ(is_root ? seteuid(0) : 0, 0);
 }
 
+TEST_P(StaticAnswerTest, WhatTheFileSystemFailsAtIsNotKnown) {
+  RULES("4.9.1.6 4.9.6.4");
+  make("a", "a");
+  serve_files({.fresh = std::chrono::hours(1)});
+  for (const auto& [error, status] : {std::pair(EIO, 500), std::pair(ESTALE, 500),
+                                      std::pair(EINTR, 500), std::pair(EAGAIN, 503)}) {
+    backend_->failures.push_back(error);
+    EXPECT_EQ(status_of("/a"), status) << error;
+  }
+  EXPECT_EQ(files_->stats().known_names, 0U);
+  EXPECT_EQ(get("/a").body, "a");
+  for (const auto& [error, status] : {std::pair(ENOENT, 404), std::pair(EXDEV, 404),
+                                      std::pair(EACCES, 403)}) {
+    serve_files({.fresh = std::chrono::hours(1)});
+    backend_->failures.push_back(error);
+    EXPECT_EQ(status_of("/a"), status) << error;
+    EXPECT_EQ(status_of("/a"), status) << error;
+  }
+}
+
+TEST_P(StaticAnswerTest, AHeadThatIsOutBefore) {
+  RULES("4.9.1.1");
+  make("a", "hello");
+  StaticFiles& served = serve_files();
+  serve([&](Request& request, Response& response) {
+    response.write("x");
+    served.answer(request, response, "a");
+  });
+  HttpClient& client = dial();
+  client.send(request_for("/a"));
+  EXPECT_TRUE(run_until([&] { return client.closed(); })) << "a body without an end";
+}
+
 TEST_P(StaticAnswerTest, ARootThatIsNone) {
   RULES("4.9.2.2");
   const auto nowhere = StaticFiles::create(reactor(), {.root = root_ + "/nowhere"});
@@ -258,6 +293,9 @@ TEST_P(StaticAnswerTest, ARootThatIsNone) {
   const auto file = StaticFiles::create(reactor(), {.root = path_of("a")});
   ASSERT_FALSE(file.has_value());
   EXPECT_EQ(file.error().code, errno_code(ENOTDIR));
+  const auto bad = StaticFiles::create(reactor(), {.root = root_, .cache_control = "a\r\nb: c"});
+  ASSERT_FALSE(bad.has_value());
+  EXPECT_EQ(bad.error().code, Mistake::invalid_char);
 }
 
 // ---- Conditions ----
@@ -514,6 +552,24 @@ TEST_P(StaticAnswerTest, SiblingsThatAreNotSent) {
   EXPECT_EQ(get("/old.js", gzip).body, "new");
   EXPECT_EQ(get("/alone.js", gzip).status, 404);
   EXPECT_EQ(get("/dir.js", gzip).body, "dir");
+  const auto set_nanoseconds = [&](const std::string& name, long nanoseconds) {
+    const timespec times[] = {{.tv_sec = 1000, .tv_nsec = nanoseconds},
+                              {.tv_sec = 1000, .tv_nsec = nanoseconds}};
+    ASSERT_EQ(utimensat(AT_FDCWD, path_of(name).c_str(), times, 0), 0);
+  };
+  for (const char* name : {"same.js", "later.js", "rounded.js"}) {
+    make(name, "new");
+    set_nanoseconds(name, 500);
+  }
+  make("same.js.gz", "older");
+  set_nanoseconds("same.js.gz", 499);
+  make("later.js.gz", "gzip");
+  set_nanoseconds("later.js.gz", 501);
+  make("rounded.js.gz", "gzip");
+  set_nanoseconds("rounded.js.gz", 0);
+  EXPECT_EQ(get("/same.js", gzip).body, "new");
+  EXPECT_EQ(get("/later.js", gzip).body, "gzip");
+  EXPECT_EQ(get("/rounded.js", gzip).body, "gzip") << "by a program that knows seconds only";
   make("off.js", "off");
   make("off.js.gz", "gzip");
   serve_files();

@@ -4,6 +4,7 @@
 #include "tests/rules.h"
 #include "weir/http/accepted_codings.h"
 #include "weir/http/byte_ranges.h"
+#include "weir/http/limits.h"
 #include "weir/http/media_type.h"
 #include "weir/http/preconditions.h"
 #include "weir/http/static_path.h"
@@ -269,6 +270,9 @@ TEST(FileName, OfAPath) {
   EXPECT_EQ(name("a+b"), "a+b");
   EXPECT_EQ(name("a\\b"), "a\\b");
   EXPECT_EQ(name("...a"), std::nullopt);
+  const std::string longest(http::limits::kFileNameBytesMax, 'a');
+  EXPECT_EQ(name(longest), longest);
+  EXPECT_EQ(name(longest + "a"), std::nullopt);
   for (const std::string_view path :
        {"/", "/a", "//a", "a//b", "a//", "..", ".", "../a", "a/..", "a/../b", "./a", "a/./b", "a/.",
         "%2e%2e", "%2E.", ".%2e/a", "a%2fb", "a%2Fb", "..%2fa", "%2f", "a%00", "%00", "%", "%4",
