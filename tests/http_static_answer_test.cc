@@ -281,7 +281,7 @@ TEST_P(StaticAnswerTest, AHeadThatIsOutBefore) {
   });
   HttpClient& client = dial();
   client.send(request_for("/a"));
-  EXPECT_TRUE(run_until([&] { return client.closed(); })) << "a body without an end";
+  EXPECT_TRUE(run_until([&] { return client.over(); })) << "a body without an end";
 }
 
 TEST_P(StaticAnswerTest, ARootThatIsNone) {
