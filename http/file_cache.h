@@ -120,10 +120,10 @@ struct FileCacheOptions {
 //               '--> open below the directory --> as before? -- yes -- fresh ----'
 //                    (one at a time for a name)     no --> read what is small ---'
 //
-// Nothing of it waits for a disk on this thread: see OpenOp and ReadOp. (A file system in user space,
-// or over a network, may be asked about a file that is being opened here.) Each entry is in one of
-// three lists, least recently used first: with a descriptor, with its bytes, or with neither; each
-// has a bound of its own, of descriptors, bytes and names, and lets go of what is kFileKept old.
+// Nothing of it waits for a disk on this thread: see OpenOp and ReadOp. (A file system in user
+// space, or over a network, may be asked about a file that is being opened.) Each entry is in one
+// of three lists, least recently used first: with a descriptor, with its bytes, or with neither;
+// each has a bound of its own, of descriptors, bytes and names, and drops what is kFileKept old.
 // One thread. What is being opened is dropped when the cache goes.
 class FileCache {
  public:

@@ -48,8 +48,8 @@ constexpr std::size_t kTagRoom = 4 * 16 + 9;     // four numbers in hex, W/, quo
 constexpr std::size_t kRangeRoom = 3 * 20 + 16;  // three numbers
 
 // By the time of the last change, which nobody can set, as the time of the last modification can
-// be. W/ as long as another change would not show, and then another text too: If-None-Match does not
-// look at W/.
+// be. W/ as long as another change would not show, and then another text too: If-None-Match does
+// not look at W/.
 ShortText<kTagRoom> etag_of(const CachedFile& file) noexcept {
   const posix::FileFacts& facts = file.facts;
   ShortText<kTagRoom> tag;

@@ -56,11 +56,11 @@ struct FileContent {
 // about files that are being opened, or that parts of are sent: do not serve one that hangs.
 // A file that has changed is noticed after `fresh`. Whoever replaces files by rename(2) is always
 // served whole, with the head that belongs to it. One that is written in place while it is sent is
-// sent as it is then, and for `fresh` with the head that it had (but not to those who ask for parts);
-// and when it has become shorter, the connection is reset.
+// sent as it is then, and for `fresh` with the head that it had, but not to those who ask for
+// parts; and when it has become shorter, the connection is reset.
 // The root is the directory that was there at create(): another one that takes its name, as when a
-// link is turned to the next release, is noticed by nobody. A FIFO below the root is opened before it
-// is seen to be none of ours: who waits to write to it goes on, and finds nobody there.
+// link is turned to the next release, is noticed by nobody. A FIFO below the root is opened before
+// it is seen to be none of ours: who waits to write to it goes on, and finds nobody there.
 // Owner: the user, who destroys it behind the servers that answer with it and before the reactor;
 // what is being looked up then gets no answer. Thread: the reactor's.
 class StaticFiles {
@@ -75,13 +75,13 @@ class StaticFiles {
 
   // Ends the response, now or when the file has been opened. `path` is what the target's path has
   // behind the place where the files are: of "/static/a%20b" it is "a%20b". Fields that are set
-  // already stay, but for those of its own. A head that is out before is an error: the connection is
-  // destroyed.
+  // already stay, but for those of its own. A head that is out before is an error: the connection
+  // is destroyed.
   void answer(Request& request, Response& response, std::string_view path);
 
   // A file by its name (not escaped), for a response of another kind. `done` comes later, never
-  // inside this call: with the error of open(2), and ENOENT for what is not served. How many wait is
-  // the caller's to bound.
+  // inside this call: with the error of open(2), and ENOENT for what is not served. How many wait
+  // is the caller's to bound.
   void open(std::string_view name, Function<void(Expected<FileContent>)> done);
 
   struct Stats {
