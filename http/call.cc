@@ -132,12 +132,16 @@ void Call::give(Buffer&& bytes) {
   static_cast<void>(connection->stream().write(std::move(bytes)));
 }
 
-// To be sent again it costs a reference, however long it is.
+// To be sent again it costs a reference, however long it is; but a new connection must take them
+// all at once.
 void Call::give(net::FileRange&& range) {
+  if (replay.sizes().files == net::limits::kQueuedFilesMax) give_up_replay();
   if (replayable) {
     replay.add({.file = range.file.share(), .offset = range.offset, .size = range.size});
   }
-  static_cast<void>(connection->stream().send_file(std::move(range)));
+  const auto given = connection->stream().send_file(std::move(range));
+  const bool refused = !given || *given == net::Write::refused;
+  if (refused) fail({.code = errno_code(ENOBUFS)});  // a body with a hole is none
 }
 
 void Call::flush() {
@@ -215,16 +219,17 @@ void Call::keep_for_replay(const Buffer& bytes) {
 }
 
 bool Call::has_room_for_replay(std::size_t size) noexcept {
-  if (replayable && size > limits::kReplayBytesMax - replay.sizes().memory) {
-    replayable = false;
-    replay.clear();
-  }
+  if (replayable && size > limits::kReplayBytesMax - replay.sizes().memory) give_up_replay();
   return replayable;
 }
 
-void Call::let_connection_go() {
+void Call::give_up_replay() noexcept {
   replayable = false;
   replay.clear();
+}
+
+void Call::let_connection_go() {
+  give_up_replay();
   ClientConnection& released = *std::exchange(connection, nullptr);
   agent->release(released);
 }
@@ -232,6 +237,8 @@ void Call::let_connection_go() {
 // Once more, on a new connection, if that can do no harm.
 bool Call::retry() {
   if (!replayable || !connection->is_silent() || failure) return false;
+  const std::size_t files = replay.sizes().files + waiting.sizes().files;
+  if (files > net::limits::kQueuedFilesMax) return false;
   ClientConnection& lost = *std::exchange(connection, nullptr);
   replayable = false;
   retried = true;

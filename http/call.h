@@ -134,6 +134,7 @@ struct Call final : ListNode {
   void keep_for_replay(std::string_view text);
   void keep_for_replay(const Buffer& bytes);
   bool has_room_for_replay(std::size_t size) noexcept;
+  void give_up_replay() noexcept;
   void let_connection_go();
 
   Runner runner;

@@ -28,6 +28,9 @@ class FileCache::Opening final : public Resident {
   std::string_view name() const noexcept { return opening_.path; }
   void start() noexcept { reactor_.backend().submit(opening_); }
   void wait(Found found) { waiting_.push_back(std::move(found)); }
+  std::size_t waiting() const noexcept { return waiting_.size(); }
+  // Nobody else is told: the cache goes, inside what is being told.
+  void stop_telling() noexcept { cache_ = nullptr; }
 
   // Nobody is told any more.
   void abandon() noexcept override {
@@ -89,7 +92,7 @@ void FileCache::Opening::adopt(posix::Fd fd) {
   if (!facts) return finish_with_error(-facts.error().number());
   if (!facts->is_regular && !facts->is_directory) return finish_with_error(ENOENT);
   CachedFile* before = cache_->known(name());
-  if (before != nullptr && before->error == 0 && before->facts == *facts) return finish(*before);
+  if (before != nullptr && before->is_still(*facts)) return finish(*before);
 
   new_ = new CachedFile;
   made_ = FileRef(*new_);
@@ -108,7 +111,8 @@ void FileCache::Opening::adopt(posix::Fd fd) {
   reactor_.backend().submit(reading_);
 }
 
-// What was changed meanwhile is no body for this head: it is sent from its descriptor.
+// What was changed meanwhile is no body for this head: what is there now is sent from its
+// descriptor.
 void FileCache::Opening::read(std::int32_t result, Buffer bytes) {
   reading_.room.reset();
   if (cache_ == nullptr) return delete_this();
@@ -118,6 +122,8 @@ void FileCache::Opening::read(std::int32_t result, Buffer bytes) {
     new_->body = std::move(bytes);
     new_->in_memory = true;
     new_->file.reset();
+  } else if (facts) {
+    new_->facts = *facts;
   }
   finish_with_new();
 }
@@ -133,10 +139,7 @@ void FileCache::Opening::finish_with_error(int number) {
 void FileCache::Opening::finish_with_new() {
   new_->name = name();
   if (CachedFile* before = cache_->known(name())) cache_->drop(*before);
-  // Why there was no descriptor, or no thread, is true for a moment only.
-  const int error = new_->error;
-  const bool passes = error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN;
-  if (!passes) cache_->add(*new_);
+  if (status_of_error(new_->error) < 500) cache_->add(*new_);
   finish(*new_);
 }
 
@@ -147,9 +150,12 @@ void FileCache::Opening::finish(CachedFile& file) {
   cache_->opening_.erase(name());
   cache_->touch(file);
   cache_->keep_bounds();
-  cache_ = nullptr;
   unlink();  // whoever is told may end everything
-  for (Found& told : waiting_) told(found.share());
+  cache_->telling_ = this;
+  for (Found& told : waiting_) {
+    if (cache_ != nullptr) told(found.share());
+  }
+  if (cache_ != nullptr) cache_->telling_ = nullptr;
   delete_this();
 }
 
@@ -162,6 +168,7 @@ FileCache::FileCache(Reactor& reactor, posix::Fd directory, FileCacheOptions opt
 
 FileCache::~FileCache() {
   for (const auto& [name, opening] : std::exchange(opening_, {})) opening->abandon();
+  if (telling_ != nullptr) telling_->stop_telling();
   for (auto* list : {&with_descriptor_, &with_body_, &with_neither_}) {
     while (!list->empty()) drop(list->front());
   }
@@ -179,7 +186,13 @@ FileRef FileCache::find(std::string_view name) {
   return FileRef(*file);
 }
 
+bool FileCache::is_crowded(std::string_view name) const noexcept {
+  const auto same = opening_.find(name);
+  return same != opening_.end() && same->second->waiting() >= limits::kWaitingForFileMax;
+}
+
 void FileCache::look(std::string_view name, Found found) {
+  drop_old();
   const auto same = opening_.find(name);
   if (same != opening_.end()) return same->second->wait(std::move(found));
   auto* opening = new Opening(*this, name, std::move(found));
@@ -195,7 +208,7 @@ void FileCache::touch(CachedFile& file) noexcept {
 }
 
 std::size_t FileCache::cost_of(const CachedFile& file) noexcept {
-  return file.body.pinned_bytes() + limits::kCachedFileBytes;
+  return file.body.pinned_bytes() + file.name.size() + limits::kCachedFileBytes;
 }
 
 void FileCache::add(CachedFile& file) {
@@ -233,6 +246,17 @@ void FileCache::keep_bounds() noexcept {
   while (known_names_ > limits::kKnownNamesMax) drop(with_neither_.front());
 }
 
+// What is asked for is looked at again when it is not fresh any more, so that each list is, but for
+// that time, in the order of looking too.
+void FileCache::drop_old() noexcept {
+  const Instant now = reactor_.now();
+  for (auto* list : {&with_descriptor_, &with_body_, &with_neither_}) {
+    while (!list->empty() && now - list->front().looked_at >= limits::kFileKept + options_.fresh) {
+      drop(list->front());
+    }
+  }
+}
+
 // Gives half of the descriptors back. False: there are none.
 bool FileCache::shrink() noexcept {
   if (open_files_ == 0) return false;
@@ -243,7 +267,7 @@ bool FileCache::shrink() noexcept {
 }
 
 bool FileCache::is_settled(const posix::FileFacts& facts) const noexcept {
-  return reactor_.backend().unix_seconds() - facts.modified >= limits::kFileSettles;
+  return reactor_.backend().unix_seconds() - facts.changed >= limits::kFileSettles;
 }
 
 }  // namespace weir::inline v1::http

@@ -1,6 +1,7 @@
 // Files below a directory that are open, or in memory, for whoever asks next. Private to http.
 #pragma once
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -16,6 +17,28 @@
 #include "weir/reactor/reactor.h"
 
 namespace weir::inline v1::http {
+
+// The answer to a name that leads to this error: 0 for none, 404, 403, 503 or 500. What is a 404 or
+// a 403 is true of the name, the rest of a moment only.
+constexpr int status_of_error(int error) noexcept {
+  switch (error) {
+    case 0: return 0;
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case EXDEV:
+    case ENAMETOOLONG:
+    case ENXIO:
+    case ENODEV: return 404;
+    case EACCES:
+    case EPERM: return 403;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN: return 503;
+    default: return 500;
+  }
+}
 
 // What a name leads to, as it was when it was looked at last. Immutable but for `looked_at` and
 // `settled`: a file that has changed gets a new one, and whoever holds this goes on with the bytes
@@ -35,6 +58,11 @@ struct CachedFile final : ListNode {
 
   std::uint64_t size() const noexcept { return facts.size; }
   bool is_file() const noexcept { return error == 0 && !is_directory; }
+  // What `now` tells of is this. A body that was read in the tick of a change may have missed the
+  // next one, which does not show: it is read once more.
+  bool is_still(const posix::FileFacts& now) const noexcept {
+    return error == 0 && facts == now && (settled || !in_memory);
+  }
 };
 
 // Keeps what it refers to, also when the cache does not any more. One thread.
@@ -92,9 +120,10 @@ struct FileCacheOptions {
 //               '--> open below the directory --> as before? -- yes -- fresh ----'
 //                    (one at a time for a name)     no --> read what is small ---'
 //
-// Nothing of it waits for a disk on this thread: see OpenOp and ReadOp. Each entry is in one of
-// three lists, least recently used first: with a descriptor, with its bytes, or with neither; each
-// has a bound of its own, of descriptors, bytes and names.
+// Nothing of it waits for a disk on this thread: see OpenOp and ReadOp. (A file system in user
+// space, or over a network, may be asked about a file that is being opened.) Each entry is in one
+// of three lists, least recently used first: with a descriptor, with its bytes, or with neither;
+// each has a bound of its own, of descriptors, bytes and names, and drops what is kFileKept old.
 // One thread. What is being opened is dropped when the cache goes.
 class FileCache {
  public:
@@ -109,6 +138,8 @@ class FileCache {
   FileRef find(std::string_view name);
   // Looks, and calls `found` with what is there: never null, and never inside this call.
   void look(std::string_view name, Found found);
+  // As many wait for this name as may: kWaitingForFileMax.
+  bool is_crowded(std::string_view name) const noexcept;
 
   // Entries with a descriptor, bytes of bodies with what each takes besides, names with neither.
   std::size_t open_files() const noexcept { return open_files_; }
@@ -125,6 +156,7 @@ class FileCache {
   void drop(CachedFile& file) noexcept;
   void keep_bounds() noexcept;
   bool shrink() noexcept;
+  void drop_old() noexcept;
   bool is_settled(const posix::FileFacts& facts) const noexcept;
   static std::size_t cost_of(const CachedFile& file) noexcept;
 
@@ -133,6 +165,7 @@ class FileCache {
   FileCacheOptions options_;
   std::unordered_map<std::string_view, CachedFile*> by_name_;  // views of their names
   std::unordered_map<std::string_view, Opening*> opening_;
+  Opening* telling_ = nullptr;  // found, and out of `opening_` already
   IntrusiveList<CachedFile> with_descriptor_;
   IntrusiveList<CachedFile> with_body_;
   IntrusiveList<CachedFile> with_neither_;

@@ -44,17 +44,20 @@ class ShortText {
   std::size_t size_ = 0;
 };
 
-constexpr std::size_t kTagRoom = 4 * 16 + 8;     // four numbers in hex, W/, quotes, dashes
+constexpr std::size_t kTagRoom = 4 * 16 + 9;     // four numbers in hex, W/, quotes, dashes, w
 constexpr std::size_t kRangeRoom = 3 * 20 + 16;  // three numbers
 
-// W/ as long as another change would not show.
+// By the time of the last change, which nobody can set, as the time of the last modification can
+// be. W/ as long as another change would not show, and then another text too: If-None-Match does
+// not look at W/.
 ShortText<kTagRoom> etag_of(const CachedFile& file) noexcept {
   const posix::FileFacts& facts = file.facts;
   ShortText<kTagRoom> tag;
   if (!file.settled) tag.add("W/");
   tag.add("\"").add(facts.inode, 16).add("-").add(facts.size, 16).add("-");
-  tag.add(static_cast<std::uint64_t>(facts.modified), 16).add("-");
-  return tag.add(facts.modified_nanoseconds, 16).add("\"");
+  tag.add(static_cast<std::uint64_t>(facts.changed), 16).add("-");
+  tag.add(facts.changed_nanoseconds, 16);
+  return tag.add(file.settled ? "\"" : "-w\"");
 }
 
 ShortText<kRangeRoom> content_range(const ByteRange& range, std::uint64_t size) noexcept {
@@ -123,24 +126,29 @@ void end_with(Response& response, Piece piece) {
 
 // ---- Ranges ----
 
-// Asked of this file; `whole` also when nothing is, or not in a way that counts.
+// Asked of this file; `whole` also when nothing is, or not in a way that counts. Of two If-Range
+// neither does. Parts of several are those of what has no Content-Encoding.
 AskedRanges asked_ranges(const Request& request, const Validators& validators,
                          const CachedFile& file, const FileResponse& how) {
   if (request.method() != Method::get) return {};
   std::optional<std::string_view> range;
   std::optional<std::string_view> condition;
   int lines = 0;
+  int conditions = 0;
   for (const Field& field : request.fields()) {
     if (equals_lower(field.name, "range")) {
       range = field.value;
       ++lines;
     } else if (equals_lower(field.name, "if-range")) {
       condition = field.value;
+      ++conditions;
     }
   }
-  if (lines != 1) return {};
+  if (lines != 1 || conditions > 1) return {};
   if (condition && !if_range_holds(*condition, validators, how.now)) return {};
-  return parse_byte_ranges(*range, file.size(), how.ranges_max);
+  AskedRanges asked = parse_byte_ranges(*range, file.size(), how.ranges_max);
+  if (asked.ranges.size() > 1 && how.coding != ContentCoding::identity) return {};
+  return asked;
 }
 
 void send_range(Response& response, const CachedFile& file, const ByteRange& range) {
@@ -212,20 +220,21 @@ void answer_with_file(Response& response, const CachedFile& file, const FileResp
   const std::int64_t last_modified = std::min(file.facts.modified, how.now);
   const Validators validators{.etag = etag.view(), .modified = last_modified};
   const Precondition condition = check_preconditions(request.fields(), validators, how.now);
-  if (condition == Precondition::failed) return answer_status(response, 412);
-  response.set_header("ETag", etag.view());
-  if (!how.cache_control.empty()) response.set_header("Cache-Control", how.cache_control);
   if (how.varies) response.append_header("Vary", "Accept-Encoding");
-  if (condition == Precondition::not_modified) {
-    response.set_status(304);
-    response.end();
-    return;
-  }
-  const AskedRanges asked = asked_ranges(request, validators, file, how);
+  if (condition == Precondition::failed) return answer_status(response, 412);
+  AskedRanges asked;
+  if (condition == Precondition::holds) asked = asked_ranges(request, validators, file, how);
   if (asked.kind == AskedRanges::Kind::unsatisfiable) {
     ShortText<kRangeRoom> range;
     response.set_header("Content-Range", range.add("bytes */").add(file.size()).view());
     return answer_status(response, 416);
+  }
+  response.set_header("ETag", etag.view());
+  if (!how.cache_control.empty()) response.set_header("Cache-Control", how.cache_control);
+  if (condition == Precondition::not_modified) {
+    response.set_status(304);
+    response.end();
+    return;
   }
   const auto modified = format_date(last_modified);
   response.set_header("Last-Modified", {modified.data(), modified.size()});

@@ -112,6 +112,13 @@ inline constexpr std::size_t kCachedFileBytes = 512;
 // Names that lead to a directory, or nowhere, and are known for as long as files are: so many asked
 // for at random push no file out.
 inline constexpr std::size_t kKnownNamesMax = 1024;
+// Of a name below the root: Linux takes no longer path (PATH_MAX, with its NUL).
+inline constexpr std::size_t kFileNameBytesMax = 4095;
+// Requests that wait while one name is looked for: more, on a disk that hangs, get a 503.
+inline constexpr std::size_t kWaitingForFileMax = 1024;
+// What nobody has asked for in so long is let go when something else is looked for: a file that has
+// been deleted gives its blocks back.
+inline constexpr Duration kFileKept = std::chrono::seconds(60);
 // So long nobody looks again whether a file has changed.
 inline constexpr Duration kFileFreshDefault = std::chrono::seconds(1);
 // A file that was changed so recently may change again in the same tick of the kernel's clock, and

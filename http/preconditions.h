@@ -27,7 +27,8 @@ Precondition check_preconditions(std::span<const Field> fields, const Validators
                                  std::int64_t now) noexcept;
 
 // Whether Range counts, of a request with this If-Range: only what is a strong validator of the
-// same bytes does (RFC 9110, section 13.1.5).
+// same bytes does (RFC 9110, section 13.1.5). `now`: also the time of day, which tells whether a
+// date is old enough for that.
 bool if_range_holds(std::string_view value, const Validators& validators,
                     std::int64_t now) noexcept;
 

@@ -1,10 +1,12 @@
 #include "weir/http/static_files.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
 
 #include "weir/http/accepted_codings.h"
+#include "weir/http/field_value.h"
 #include "weir/http/media_type.h"
 #include "weir/http/static_path.h"
 #include "weir/reactor/posix.h"
@@ -18,27 +20,34 @@ std::string_view suffix_of(ContentCoding coding) {
   return coding == ContentCoding::brotli ? ".br" : ".gz";
 }
 
-int status_of(int error) {
-  switch (error) {
-    case EACCES:
-    case EPERM: return 403;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case EAGAIN: return 503;
-    default: return 404;
-  }
+bool has_range(const Request& request) {
+  return std::ranges::any_of(request.fields(), [](const Field& field) {
+    return equals_lower(field.name, "range");
+  });
+}
+
+// By the nanosecond, unless whoever has compressed it took over whole seconds only.
+bool is_older(const posix::FileFacts& sibling, const posix::FileFacts& plain) {
+  if (sibling.modified != plain.modified) return sibling.modified < plain.modified;
+  const std::uint32_t nanoseconds = sibling.modified_nanoseconds;
+  return nanoseconds != 0 && nanoseconds < plain.modified_nanoseconds;
 }
 
 // A request on its way to its file.
 struct Asking {
   ResponseRef response;
   std::string name;
+  bool is_index = false;   // of the directory that was asked for
+  bool has_range = false;
+  bool looked = false;
   FileRef plain;  // the file itself; then its siblings are looked for
   AcceptedCodings codings;
   std::size_t tried = 0;
 
   ContentCoding coding() const noexcept { return codings.best[tried]; }
+  std::string name_to_try() const {
+    return plain ? name + std::string(suffix_of(coding())) : name;
+  }
 };
 
 }  // namespace
@@ -57,7 +66,7 @@ struct StaticFiles::Core {
   FileRef find(const Asking& asking);
   void go_on(Asking asking);
   bool take(Asking& asking, FileRef found);
-  void answer_directory(Response& response, std::string_view name) const;
+  void answer_directory(Response& response, const Asking& asking) const;
   void answer_file(Response& response, const Asking& asking, const CachedFile& file,
                    ContentCoding coding) const;
 
@@ -67,22 +76,30 @@ struct StaticFiles::Core {
   Stats stats;
 };
 
+// Part of a file under the tag of another one that was there before would be put together with that
+// by its client: for a range the descriptor is looked at again.
 FileRef StaticFiles::Core::find(const Asking& asking) {
-  if (!asking.plain) return cache.find(asking.name);
-  return cache.find(asking.name + std::string(suffix_of(asking.coding())));
+  FileRef found = cache.find(asking.name_to_try());
+  if (!found || !found->file || !asking.has_range) return found;
+  const auto facts = posix::file_facts(found->file.fd());
+  return facts && *facts == found->facts ? std::move(found) : FileRef();
 }
 
 void StaticFiles::Core::go_on(Asking asking) {
-  for (bool hit = true;;) {
+  for (;;) {
     if (FileRef found = find(asking)) {
+      const bool hit = !asking.looked;
       if (!take(asking, std::move(found))) continue;
       if (hit) ++stats.hits;
       return;
     }
-    hit = false;
+    const std::string name = asking.name_to_try();
+    if (cache.is_crowded(name)) {
+      if (Response* response = asking.response.get()) answer_status(*response, 503);
+      return;
+    }
+    asking.looked = true;
     ++stats.looks;
-    std::string name = asking.name;
-    if (asking.plain) name += suffix_of(asking.coding());
     auto kept = std::make_unique<Asking>(std::move(asking));
     return cache.look(name, [this, kept = std::move(kept)](FileRef found) {
       if (!take(*kept, std::move(found))) go_on(std::move(*kept));
@@ -93,19 +110,23 @@ void StaticFiles::Core::go_on(Asking asking) {
 // True when that was all: it is answered, or nobody waits for it any more.
 bool StaticFiles::Core::take(Asking& asking, FileRef found) {
   Response* response = asking.response.get();
-  if (response == nullptr || response->writable_ended() || response->headers_sent()) return true;
+  if (response == nullptr || response->writable_ended()) return true;
+  if (response->headers_sent()) {  // a body that never comes would be waited for
+    response->destroy(Mistake::headers_sent);
+    return true;
+  }
   if (!asking.plain) {
     if (found->error != 0) {
-      answer_status(*response, status_of(found->error));
+      answer_status(*response, status_of_error(found->error));
       return true;
     }
     if (found->is_directory) {
-      answer_directory(*response, asking.name);
+      answer_directory(*response, asking);
       return true;
     }
     if (options.precompressed) asking.codings = accepted_codings(response->request().fields());
     asking.plain = std::move(found);
-  } else if (found->is_file() && found->facts.modified >= asking.plain->facts.modified) {
+  } else if (found->is_file() && !is_older(found->facts, asking.plain->facts)) {
     answer_file(*response, asking, *found, asking.coding());
     return true;
   } else {
@@ -117,8 +138,9 @@ bool StaticFiles::Core::take(Asking& asking, FileRef found) {
 }
 
 // To the same place with a slash: relative, so that it leads to no other host, nor scheme.
-void StaticFiles::Core::answer_directory(Response& response, std::string_view name) const {
-  if (options.index.empty() || name.ends_with(options.index)) return answer_status(response, 404);
+void StaticFiles::Core::answer_directory(Response& response, const Asking& asking) const {
+  if (options.index.empty() || asking.is_index) return answer_status(response, 404);
+  std::string_view name = asking.name;
   name.remove_prefix(name.rfind('/') + 1);
   std::string location = "./" + escape_component(name) + "/";
   const Url url = response.request().url();
@@ -145,6 +167,9 @@ StaticFiles::~StaticFiles() = default;
 
 Expected<std::unique_ptr<StaticFiles>> StaticFiles::create(Reactor& reactor,
                                                            StaticFilesOptions options) {
+  if (!is_field_value(options.cache_control)) {
+    return failure({.code = Mistake::invalid_char, .detail = "cache_control is no field value"});
+  }
   auto root = posix::open_directory(options.root);
   if (!root) return failure(root.error());
   auto core = std::make_unique<Core>(reactor, std::move(options), std::move(*root));
@@ -159,15 +184,22 @@ void StaticFiles::answer(Request& request, Response& response, std::string_view 
   }
   auto name = file_name_of(path, core_->options.hidden);
   if (!name) return answer_status(response, 404);
-  if (name->empty() || name->ends_with('/')) {
+  const bool is_index = name->empty() || name->ends_with('/');
+  if (is_index) {
     if (core_->options.index.empty()) return answer_status(response, 404);
     *name += core_->options.index;
   }
-  core_->go_on({.response = response.weak(), .name = std::move(*name), .plain = {}, .codings = {}});
+  core_->go_on({.response = response.weak(),
+                .name = std::move(*name),
+                .is_index = is_index,
+                .has_range = has_range(request),
+                .plain = {},
+                .codings = {}});
 }
 
 void StaticFiles::open(std::string_view name, Function<void(Expected<FileContent>)> done) {
   ++core_->stats.looks;
+  if (!is_served(name, core_->options.hidden)) name = {};  // which nothing has
   // Held apart: both together are more than a handler may capture.
   auto told = std::make_unique<Function<void(Expected<FileContent>)>>(std::move(done));
   core_->cache.look(name, [told = std::move(told)](FileRef found) {

@@ -40,25 +40,33 @@ struct FileContent {
 
 // Answers GET and HEAD with regular files (RFC 9110): whole, or the ranges that are asked for, or
 // 304 and 412 when the conditions of the request say so. Content-Type is by the name, an entity tag
-// by inode, size and time of change; it is weak while the file has changed in the last two seconds.
+// by inode, size and time of change, which is none that anybody can set; it is weak while the file
+// has changed in the last two seconds.
 //
 //     200 206 304     the file                      412 416    conditions, ranges
 //     301             a directory without its slash
 //     403 404         what may not be read; what is not there, is no regular file, or would lead
 //                     out of the root: "..", escaped slashes, links
-//     405 (OPTIONS: 204)                            503        out of descriptors or threads
+//     405 (OPTIONS: 204)                            500        the file system fails
+//     503             out of descriptors or threads, or too many wait for one name
 //
 // Small files are kept in memory, larger ones open, and sent by sendfile(2), as far as the bounds
 // allow; what is dropped while it is sent is closed behind its last byte. Nothing waits for a disk
-// on the reactor's thread.
+// on the reactor's thread; but a file system in user space, or over a network, may be asked on it
+// about files that are being opened, or that parts of are sent: do not serve one that hangs.
 // A file that has changed is noticed after `fresh`. Whoever replaces files by rename(2) is always
 // served whole, with the head that belongs to it. One that is written in place while it is sent is
-// sent as it is then; and when it has become shorter, the connection is reset.
+// sent as it is then, and for `fresh` with the head that it had, but not to those who ask for
+// parts; and when it has become shorter, the connection is reset.
+// The root is the directory that was there at create(): another one that takes its name, as when a
+// link is turned to the next release, is noticed by nobody. A FIFO below the root is opened before
+// it is seen to be none of ours: who waits to write to it goes on, and finds nobody there.
 // Owner: the user, who destroys it behind the servers that answer with it and before the reactor;
 // what is being looked up then gets no answer. Thread: the reactor's.
 class StaticFiles {
  public:
-  // Opens the root, which may wait for a disk. Its error is that of open(2).
+  // Opens the root, which may wait for a disk. Its error is that of open(2), or
+  // Mistake::invalid_char for what cannot be sent as Cache-Control.
   [[nodiscard]] static Expected<std::unique_ptr<StaticFiles>> create(Reactor& reactor,
                                                                      StaticFilesOptions options);
   StaticFiles(const StaticFiles&) = delete;
@@ -67,11 +75,13 @@ class StaticFiles {
 
   // Ends the response, now or when the file has been opened. `path` is what the target's path has
   // behind the place where the files are: of "/static/a%20b" it is "a%20b". Fields that are set
-  // already stay, but for those of its own.
+  // already stay, but for those of its own. A head that is out before is an error: the connection
+  // is destroyed.
   void answer(Request& request, Response& response, std::string_view path);
 
   // A file by its name (not escaped), for a response of another kind. `done` comes later, never
-  // inside this call: with the error of open(2), and ENOENT for what is not served.
+  // inside this call: with the error of open(2), and ENOENT for what is not served. How many wait
+  // is the caller's to bound.
   void open(std::string_view name, Function<void(Expected<FileContent>)> done);
 
   struct Stats {

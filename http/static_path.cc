@@ -2,6 +2,8 @@
 
 #include <cstddef>
 
+#include "weir/http/limits.h"
+
 namespace weir::inline v1::http {
 namespace {
 
@@ -32,7 +34,7 @@ std::optional<std::string> decode(std::string_view path) {
   return decoded;
 }
 
-bool is_served(std::string_view component, bool hidden) {
+bool is_served_component(std::string_view component, bool hidden) {
   if (component.empty() || component == "." || component == "..") return false;
   return hidden || component.front() != '.';
 }
@@ -45,14 +47,19 @@ bool is_unreserved(char c) {
 
 }  // namespace
 
+bool is_served(std::string_view name, bool hidden) {
+  if (name.size() > limits::kFileNameBytesMax) return false;
+  while (!name.empty()) {
+    const std::size_t slash = name.find('/');
+    if (!is_served_component(name.substr(0, slash), hidden)) return false;
+    name.remove_prefix(slash == std::string_view::npos ? name.size() : slash + 1);
+  }
+  return true;
+}
+
 std::optional<std::string> file_name_of(std::string_view path, bool hidden) {
   auto name = decode(path);
-  if (!name) return {};
-  for (std::string_view rest = *name; !rest.empty();) {
-    const std::size_t slash = rest.find('/');
-    if (!is_served(rest.substr(0, slash), hidden)) return {};
-    rest.remove_prefix(slash == std::string_view::npos ? rest.size() : slash + 1);
-  }
+  if (!name || !is_served(*name, hidden)) return {};
   return name;
 }
 

@@ -62,6 +62,10 @@ constexpr int kDepthMax = 32;
 // O_NONBLOCK: opening a FIFO must not wait for its other end.
 constexpr int kBelowFlags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 
+// A rename or mount elsewhere may cross the way of ".." in a link (openat2(2), EAGAIN): to be tried
+// again so often.
+constexpr int kRacesMax = 16;
+
 bool is_component(std::string_view text) {
   return !text.empty() && text != "." && text != ".." && !text.contains('\0');
 }
@@ -80,10 +84,19 @@ int open_beneath(const OpenOp& op, std::uint64_t resolve) noexcept {
   how.flags = static_cast<std::uint64_t>(kBelowFlags);
   how.resolve = resolve | RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
   if (!op.follows_links) how.resolve |= RESOLVE_NO_SYMLINKS;
-  for (;;) {
+  for (int races = 0;;) {
     const long fd = ::syscall(SYS_openat2, op.directory, op.path.c_str(), &how, sizeof how);
     if (fd >= 0) return static_cast<int>(fd);
-    if (errno != EINTR) return -errno;
+    if (errno == EINTR) continue;
+    const bool raced = errno == EAGAIN && (resolve & RESOLVE_CACHED) == 0;
+    if (!raced || ++races == kRacesMax) return -errno;
+  }
+}
+
+int open_retrying(int at, const std::string& name, int flags) noexcept {
+  for (;;) {
+    const int fd = ::openat(at, name.c_str(), flags);
+    if (fd >= 0 || errno != EINTR) return fd;
   }
 }
 
@@ -97,7 +110,7 @@ int walk(const OpenOp& op) noexcept {
     const std::string component(rest.substr(0, slash));
     const bool last = slash == std::string_view::npos;
     const int flags = last ? kBelowFlags : O_PATH | O_DIRECTORY | O_CLOEXEC;
-    Fd next(::openat(at, component.c_str(), flags | O_NOFOLLOW));
+    Fd next(open_retrying(at, component, flags | O_NOFOLLOW));
     // What is no directory may be a link; both lead nowhere.
     if (!next) return -errno;
     if (last) return next.release();

@@ -35,7 +35,8 @@ std::int32_t read_file(int fd, std::int64_t offset, std::span<char> room) noexce
 std::int32_t write_file(int fd, std::int64_t offset, std::span<const char> bytes) noexcept;
 int open_file(const OpenOp& op) noexcept;
 // Of an operation with a directory, from what the kernel has in memory: -EAGAIN when it would have
-// to look further, or cannot tell. Never waits.
+// to look further, or cannot tell. Never waits for a disk; but the file system's own opening runs
+// here, and one in user space, or over a network, may wait in it.
 int open_now(const OpenOp& op) noexcept;
 // How many of these bytes of a regular file, from the first on, seem to be in memory. Where the
 // kernel does not say that all are (cachestat(2), since Linux 6.5), one in each kFileProbeStride is

@@ -1,6 +1,8 @@
 // The contract, section 4.7: a request that meets the end of a connection which had been used.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -197,6 +199,43 @@ TEST_P(AgentRetryTest, HeadAndBodyUpTo64KiB) {
     EXPECT_EQ(asked.outcome(), too_large ? "ECONNRESET" : "200 /again");
     EXPECT_EQ(asked.reused, too_large);
     EXPECT_EQ(next.accepted(), too_large ? 1U : 2U);
+  }
+}
+
+TEST_P(AgentRetryTest, AsManyFilesAsAConnectionTakes) {
+  RULES("4.7.6.2 4.7.6.3");
+  const std::string path = socket_path();
+  std::ofstream(path) << "0123456789";
+  auto file = SharedFile::adopt(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(file.has_value());
+  for (const bool too_many : {false, true}) {
+    use();
+    peers_.clear();
+    Peer& server = serve_ending(Ending::fin);
+    const std::size_t count = net::limits::kQueuedFilesMax + (too_many ? 1 : 0);
+    std::size_t sent = 0;
+    const auto go_on = [&](ClientRequest& request) {
+      for (; sent < count; ++sent) {
+        const net::Write written =
+            request.send_file({.file = file->share(), .offset = sent % 10, .size = 1});
+        if (written == net::Write::refused) return;
+      }
+      if (!request.writable_ended()) request.end();
+    };
+    RequestOptions put = server.at("/again");
+    put.method = "PUT";
+    Asked& asked = ask(
+        put,
+        [&](ClientRequest& request) {
+          request.set_header("Content-Length", std::to_string(count));
+          request.on_drain(go_on);
+          go_on(request);
+        },
+        false);
+    finish(asked);
+    EXPECT_EQ(asked.outcome(), too_many ? "ECONNRESET" : "200 /again");
+    EXPECT_EQ(stats().retried, too_many ? 0U : 1U);
+    if (!too_many) expect_repeated(server);
   }
 }
 

@@ -4,6 +4,7 @@
 #include "tests/rules.h"
 #include "weir/http/accepted_codings.h"
 #include "weir/http/byte_ranges.h"
+#include "weir/http/limits.h"
 #include "weir/http/media_type.h"
 #include "weir/http/preconditions.h"
 #include "weir/http/static_path.h"
@@ -190,6 +191,9 @@ TEST(Preconditions, IfRange) {
     EXPECT_FALSE(holds(value)) << value;
   }
   EXPECT_FALSE(holds(kAfter));
+  const http::Validators recent{.etag = "\"a\"", .modified = kModified};
+  EXPECT_FALSE(http::if_range_holds(kSame, recent, kModified + 1)) << "it may change once more";
+  EXPECT_TRUE(http::if_range_holds(kSame, recent, kModified + 2));
   EXPECT_FALSE(holds("W/\"a\"", "W/\"a\""));
   EXPECT_FALSE(holds(kSame, "W/\"a\"")) << "a change in the same second would not show";
 }
@@ -266,6 +270,9 @@ TEST(FileName, OfAPath) {
   EXPECT_EQ(name("a+b"), "a+b");
   EXPECT_EQ(name("a\\b"), "a\\b");
   EXPECT_EQ(name("...a"), std::nullopt);
+  const std::string longest(http::limits::kFileNameBytesMax, 'a');
+  EXPECT_EQ(name(longest), longest);
+  EXPECT_EQ(name(longest + "a"), std::nullopt);
   for (const std::string_view path :
        {"/", "/a", "//a", "a//b", "a//", "..", ".", "../a", "a/..", "a/../b", "./a", "a/./b", "a/.",
         "%2e%2e", "%2E.", ".%2e/a", "a%2fb", "a%2Fb", "..%2fa", "%2f", "a%00", "%00", "%", "%4",

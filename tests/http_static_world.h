@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
+#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
 
 #include "tests/http_world.h"
+#include "tests/relay_backend.h"
 #include "weir/http/static_files.h"
 
 namespace weir::test {
@@ -59,9 +62,52 @@ inline std::string content(std::size_t size, std::uint32_t seed = 1) {
   return bytes;
 }
 
+// Its time of day is as far ahead of that of the files as a test wants, on the simulator too: no
+// file can be told to have been changed long ago. Opening fails, and reading waits for a change of
+// the file, when a test wants that.
+class FilesBackend final : public RelayBackend {
+ public:
+  using RelayBackend::RelayBackend;
+
+  std::int64_t ahead = 0;               // seconds
+  std::deque<int> failures;             // of the next files that are opened: errno values
+  std::function<void()> before_reading;  // the next file, but behind its first look
+
+  std::int64_t unix_seconds() const noexcept override {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::floor<std::chrono::seconds>(now).count() + ahead;
+  }
+  void submit(Op& op) noexcept override {
+    if (op.kind == OpKind::read && before_reading) std::exchange(before_reading, {})();
+    if (op.kind != OpKind::open || failures.empty()) return RelayBackend::submit(op);
+    op.state = OpState::submitted;
+    failed_.push_back(&op);
+  }
+  void cancel(Op& op) noexcept override {
+    if (std::ranges::find(failed_, &op) == failed_.end()) RelayBackend::cancel(op);
+  }
+  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
+    if (failed_.empty()) return RelayBackend::poll(until, batch);
+    batch[0] = {.op = failed_.front(), .result = -failures.front(), .more = false};
+    failed_.pop_front();
+    failures.pop_front();
+    return 1;
+  }
+
+ private:
+  std::deque<Op*> failed_;
+};
+
 class StaticTest : public HttpTest {
  protected:
   static constexpr std::int64_t kLongAgo = 1000;  // seconds
+
+  std::unique_ptr<Backend> wrap(std::unique_ptr<Backend> backend) override {
+    auto wrapped = std::make_unique<FilesBackend>(std::move(backend));
+    backend_ = wrapped.get();
+    backend_->ahead = kLongAgo;
+    return wrapped;
+  }
 
   void SetUp() override {
     HttpTest::SetUp();
@@ -80,7 +126,7 @@ class StaticTest : public HttpTest {
   }
 
   std::string path_of(const std::string& name) const { return root_ + "/" + name; }
-  // So many seconds before the reactor's time of day.
+  // Last modified so many seconds before the reactor's time of day; it is always changed now.
   void set_age(const std::string& path, std::int64_t age) {
     const timespec when{.tv_sec = reactor().backend().unix_seconds() - age, .tv_nsec = 0};
     const timespec times[] = {when, when};
@@ -88,8 +134,18 @@ class StaticTest : public HttpTest {
   }
   void make(const std::string& name, std::string_view bytes, std::int64_t age = kLongAgo) {
     std::filesystem::create_directories(std::filesystem::path(path_of(name)).parent_path());
-    std::ofstream(path_of(name), std::ios::binary | std::ios::trunc) << bytes;
-    set_age(path_of(name), age);
+    const auto before = changed(name);
+    // Within one tick of the kernel's clock it would have been changed at the same time.
+    do {
+      std::ofstream(path_of(name), std::ios::binary | std::ios::trunc) << bytes;
+      set_age(path_of(name), age);
+    } while (changed(name) == before);
+  }
+  // Time of its last change; nothing when it is not there.
+  std::optional<std::pair<std::int64_t, std::int64_t>> changed(const std::string& name) const {
+    struct stat facts{};
+    if (::stat(path_of(name).c_str(), &facts) != 0) return {};
+    return std::pair(facts.st_ctim.tv_sec, facts.st_ctim.tv_nsec);
   }
   // As those do who want no half of a file to be seen.
   void replace(const std::string& name, std::string_view bytes, std::int64_t age = kLongAgo) {
@@ -123,6 +179,7 @@ class StaticTest : public HttpTest {
     return get(path, fields).status;
   }
 
+  FilesBackend* backend_ = nullptr;
   std::string outside_;
   std::string root_;
   std::unique_ptr<StaticFiles> files_;

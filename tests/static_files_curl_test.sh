@@ -109,6 +109,19 @@ resumed() {
   echo "ok: resumed"
 }
 
+# The tags of files that have just changed are weak.
+is_strong() { [[ $(ask -I "$1" | tr -d '\r' | sed -n 's/^ETag: //Ip') == \"*\" ]]; }
+
+# until_true COMMAND...: asks again, for up to 20 s.
+until_true() {
+  local tries
+  for tries in $(seq 1000); do
+    if "$@"; then return; fi
+    read -r -t 0.02 <>"$work/never" || true
+  done
+  fail "not within $tries tries: $*"
+}
+
 # By the file's date, which has whole seconds. The files are the backend's own: what the server
 # knows of a file it may believe for a while.
 dates() {
@@ -129,24 +142,12 @@ dates() {
   cp "$root/4097" "$root/$newer"
   touch -d '2020-01-02 03:04:07 UTC' "$root/$newer"
   same "a newer one" 200 "$(status_of -z "$work/back" "$newer")"
+  until_true is_strong "$newer"
   same "a range since that date" 206 \
     "$(status_of -r 1-2 -H 'If-Range: Thu, 02 Jan 2020 03:04:07 GMT' "$newer")"
   same "a range since an older date" 200 \
     "$(status_of -r 1-2 -H 'If-Range: Thu, 02 Jan 2020 03:04:05 GMT' "$newer")"
   echo "ok: dates"
-}
-
-# The tags of files that have just changed are weak.
-is_strong() { [[ $(ask -I "$1" | tr -d '\r' | sed -n 's/^ETag: //Ip') == \"*\" ]]; }
-
-# until_true COMMAND...: asks again, for up to 20 s.
-until_true() {
-  local tries
-  for tries in $(seq 1000); do
-    if "$@"; then return; fi
-    read -r -t 0.02 <>"$work/never" || true
-  done
-  fail "not within $tries tries: $*"
 }
 
 is_status() { [ "$(status_of "${@:2}")" = "$1" ]; }

@@ -22,7 +22,7 @@ class WorldTest : public BackendTest {
   void SetUp() override {
     BackendTest::SetUp();
     if (IsSkipped()) return;
-    reactor_ = std::make_unique<Reactor>(make_backend());
+    reactor_ = std::make_unique<Reactor>(wrap(make_backend()));
     reactor_->on_unhandled_error([this](const Error& error) {
       unhandled_.push_back(error);
     });
@@ -32,6 +32,9 @@ class WorldTest : public BackendTest {
     reactor_.reset();
     if (!directory_.empty()) std::filesystem::remove_all(directory_);
   }
+
+  // What the reactor gets in the place of `backend`.
+  virtual std::unique_ptr<Backend> wrap(std::unique_ptr<Backend> backend) { return backend; }
 
   Reactor& reactor() { return *reactor_; }
 
