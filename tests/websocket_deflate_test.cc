@@ -257,6 +257,11 @@ TEST(WebSocketDeflate, CompressesRepeatedBytesInTheNarrowestWindow) {
   EXPECT_LT(bytes.size(), 100U);
   Inflater inflater(8, true);
   EXPECT_EQ(inflate(inflater, {bytes}), text);
+  // But nothing else that comes again.
+  const std::string words = "the quick brown fox jumps over the lazy dog, and ";
+  const std::string twice = deflate(deflater, {words + words});
+  EXPECT_GT(twice.size(), words.size());
+  EXPECT_EQ(inflate(inflater, {twice}), words + words);
 }
 
 TEST(WebSocketDeflate, StopsABombAtTheLimitOfTheMessage) {

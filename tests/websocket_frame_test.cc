@@ -303,6 +303,11 @@ TEST(WebSocketFrameReader, ChecksTextAcrossFramesAndCuts) {
   expect_trace(Frame{.payload = "\xce", .fin = false}.bytes() +
                    Frame{.opcode = 0, .payload = "x"}.bytes(),
                {error(FrameError::text_not_utf8)});
+  // Nor is it by ASCII in between, which is not looked at byte by byte.
+  expect_trace(Frame{.payload = "\xce", .fin = false}.bytes() +
+                   Frame{.opcode = 0, .payload = "x", .fin = false}.bytes() +
+                   Frame{.opcode = 0, .payload = "\xba"}.bytes(),
+               {error(FrameError::text_not_utf8)});
 }
 
 TEST(WebSocketFrameReader, RefusesTextAtTheFirstByteThatCannotBe) {

@@ -52,7 +52,8 @@ bool Deflater::open() noexcept {
   stream_ = make_stream();
   if (stream_ == nullptr) return false;
   // zlib has no window of 8 bits without its header, and with it takes 9 in silence. Z_RLE looks
-  // back by one byte only, whatever the window is.
+  // back by one byte only, whatever the window is; that a window of 512 bytes reaches back by 250
+  // otherwise is nowhere promised.
   const bool narrow = window_bits_ == limits::kWindowBitsMin;
   const int bits = narrow ? limits::kWindowBitsMin + 1 : int{window_bits_};
   const int strategy = narrow ? Z_RLE : Z_DEFAULT_STRATEGY;

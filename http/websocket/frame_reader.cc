@@ -62,13 +62,12 @@ FrameError FrameReader::judge(const FrameHead& head) noexcept {
   if (is_control(head.opcode)) return FrameError::none;
   if (continues && !in_message_) return FrameError::continuation_without_start;
   if (!continues && in_message_) return FrameError::message_within_message;
-  if (!continues) {
+  if (!continues) {  // utf8_ is at the start of a character: the text before this has ended well
     in_message_ = true;
     told_first_ = false;
     compressed_ = head.compressed;
     opcode_ = head.opcode;
     message_bytes_ = 0;
-    utf8_.reset();
   }
   const std::uint64_t bytes_max = compressed_
                                       ? limits::compressed_bytes_max(options_.message_bytes_max)
