@@ -27,6 +27,9 @@ constexpr std::uint64_t compressed_bytes_max(std::uint64_t message_bytes_max) no
   return message_bytes_max > UINT64_MAX - more ? UINT64_MAX : message_bytes_max + more;
 }
 
+// That a client offers: they are compared with each other, and nobody speaks so many.
+inline constexpr std::size_t kSubprotocolsMax = 64;
+
 // Window of permessage-deflate, as a power of two (RFC 7692, section 7.1.2).
 inline constexpr int kWindowBitsMin = 8;
 inline constexpr int kWindowBitsMax = 15;
