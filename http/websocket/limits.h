@@ -67,6 +67,9 @@ inline constexpr Duration kOpenTimeoutDefault = std::chrono::seconds(30);
 inline constexpr std::size_t kCopiedMessageMax = 4 * 1024;
 // Such a block, of what is sent and of what is received; those of a reactor.
 inline constexpr std::size_t kBlockBytes = 64 * 1024;
+// Inflated for one connection before others have their turn: 64 KiB that were received in one piece
+// may stand for 64 MiB.
+inline constexpr std::size_t kInflatedPerTurn = std::size_t{1} << 20;
 // The first memory of a message that comes in parts; it doubles from there, for what a peer
 // announces is not believed.
 inline constexpr std::size_t kMessageBytesFirst = 4 * 1024;
