@@ -216,9 +216,7 @@ Instant SimBackend::now() const noexcept { return network_.now(); }
 
 std::int64_t SimBackend::unix_seconds() const noexcept { return network_.unix_seconds(machine_); }
 
-void SimBackend::random(std::span<std::uint8_t> into) noexcept {
-  for (std::uint8_t& byte : into) byte = static_cast<std::uint8_t>(network_.random().next());
-}
+void SimBackend::random(std::span<std::uint8_t> into) noexcept { network_.fill(into); }
 
 void SimBackend::wake() noexcept {
   const std::lock_guard lock(wake_mutex_);

@@ -119,6 +119,9 @@ class Network {
 
   // Of everything that backends and networks do by chance.
   Random& random() noexcept { return random_; }
+  void fill(std::span<std::uint8_t> into) noexcept {
+    for (std::uint8_t& byte : into) byte = static_cast<std::uint8_t>(random_.next());
+  }
   const Faults& faults() const noexcept { return options_.faults; }
   void set_faults(const Faults& faults) { options_.faults = faults; }
   const WorldOptions& options() const noexcept { return options_; }

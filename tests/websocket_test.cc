@@ -247,6 +247,7 @@ TEST_P(WebSocketEchoTest, ABombIsStopped) {
   client_options.socket.deflate.on = true;
   WsRecord& client = join(client_options);
   client.socket().send_binary(std::string(100000, 'x'));
+  ASSERT_TRUE(run_until_messages(peer(), 1));
   client.socket().send_binary(std::string(50 << 20, 'x'));
   ASSERT_TRUE(run_until([&] { return client.over() && peer().over(); }));
   EXPECT_EQ(client.code, 1009);

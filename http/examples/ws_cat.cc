@@ -33,6 +33,7 @@ struct Flags {
   bool binary = false;
   std::size_t size = 0;
   std::size_t count = 1;
+  std::size_t expect = 0;
   int close_code = 1000;
   weir::BackendKind backend = weir::BackendKind::automatic;
 };
@@ -47,6 +48,8 @@ void describe(CLI::App& app, Flags& flags) {
                  "in the place of standard input: messages of so many bytes, which must come back")
       ->check(CLI::Range(std::size_t{1}, kMessageBytesMax));
   app.add_option("--count", flags.count, "so many of them, one after the other");
+  app.add_option("--expect", flags.expect,
+                 "close when so many messages have come, not at the end of standard input");
   app.add_option("--close", flags.close_code, "the code to close with")
       ->check(CLI::Range(1000, 4999));
   weir::example::describe_backend(app, flags.backend);
@@ -106,6 +109,7 @@ class Cat {
       std::fwrite(bytes.data(), 1, bytes.size(), stdout);
       std::putchar('\n');
       std::fflush(stdout);
+      if (++back_ == flags_.expect) close(socket);
       return;
     }
     if (bytes != message_ || kind_of_it != kind()) {
@@ -152,7 +156,7 @@ class Cat {
       WebSocket* there = ref.get();
       if (there == nullptr) return;
       if (!line_.empty()) there->send(kind(), line_);
-      close(*there);
+      if (flags_.expect == 0) close(*there);
     });
   }
 

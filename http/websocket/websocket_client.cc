@@ -154,8 +154,8 @@ void WebSocketCore::upgraded(ClientUpgrade& upgrade) {
       upgrade.response.status(), upgrade.response.fields(),
       {opening.key.data(), opening.key.size()}, offered);
   if (checked.error != HandshakeError::none) return connect_failed({.code = checked.error});
-  const auto deflate = websocket::check_deflate(upgrade.response.fields(),
-                                                opening.offers_deflate ? &opening.deflate : nullptr);
+  const auto deflate = websocket::check_deflate(
+      upgrade.response.fields(), opening.offers_deflate ? &opening.deflate : nullptr);
   if (deflate.answer == websocket::DeflateAnswer::malformed) {
     return connect_failed({.code = HandshakeError::answer_extension});
   }

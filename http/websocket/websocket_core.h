@@ -29,11 +29,12 @@ class WebSocketServerCore;
 //   1. Listeners run from service() only, which the reactor calls, or the stream: never inside a
 //      call of a listener, and never one inside another for the same WebSocket. The calls of
 //      WebSocket only queue, note what is due, and schedule.
-//   2. 'close' is told exactly once, when the stream has closed (or, of a client, when there will be
-//      none), and nothing after it. abandon() is the only way round it.
-//   3. A frame is queued whole or not at all; a Close frame is the last one that is, and at most one.
-//   4. After our Close frame, or the stream's failing, nothing is told but 'error' and 'close'. Once
-//      `dropping_`, what comes is not even parsed.
+//   2. 'close' is told exactly once, when the stream has closed (or, of a client, when there will
+//      be none), and nothing after it. abandon() is the only way round it.
+//   3. A frame is queued whole or not at all; a Close frame is the last one, and there is at most
+//      one.
+//   4. After our Close frame, or the stream's failing, nothing is told but 'error' and 'close'.
+//      Once `dropping_`, what comes is not even parsed.
 //   5. While input waits here the stream is paused. No message is told while paused_ or throttled_.
 //   6. One timer: of the close when closing, else of the keepalive. In closing it is always armed,
 //      unless close_timeout is zero.
@@ -43,11 +44,11 @@ class WebSocketServerCore;
 //   connecting --handshake--> open --Close sent or come, FIN, failure--> closing --> closed
 //                                                                   (stream has closed)
 //
-// Who owns what: the part's slab owns this; a server's stream belongs to its net::Server, a client's
-// to this. The stream's own end comes as on_stream_closed() or, when its owner destroys it,
-// on_stream_gone(). Memory goes in a task of its own (NetPart::destroy_later), when no listener can
-// be running; so a listener may destroy the server, the http::Server, or this, and `gone_` says so
-// to whoever is telling something.
+// Who owns what: the part's slab owns this; a server's stream belongs to its net::Server, a
+// client's to this. The stream's own end comes as on_stream_closed() or, when its owner destroys
+// it, on_stream_gone(). Memory goes in a task of its own (NetPart::destroy_later), when no listener
+// can be running; so a listener may destroy the server, the http::Server, or this, and `gone_` says
+// so to whoever is telling something.
 class WebSocketCore final : private net::StreamUser, private Task {
  public:
   WebSocketCore(WebSocketPart& part, const WebSocketOptions& options,

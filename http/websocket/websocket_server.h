@@ -106,7 +106,8 @@ class WebSocketServer final : public WebSocketListeners<WebSocketServer> {
   void for_each(Function<void(WebSocket&)> visit);
 
   // Refuses new ones with 503 from now on, and closes all with this code (see WebSocket::close());
-  // 'server_close' when the last one is gone. Again: harmless. The http::Server goes on: close() or drain() it too.
+  // 'server_close' when the last one is gone. Again: harmless. The http::Server goes on: close() or
+  // drain() it too.
   Expected<void> close(std::uint16_t code = 1001, std::string_view reason = {});
   // Those that are not closed.
   std::size_t connections() const noexcept;
