@@ -105,7 +105,7 @@ class WebSocketCore final : private net::StreamUser, private Task {
   bool is_full() const noexcept { return needs_drain_ || queued() >= limits_of_queue_.high_water; }
   // It can inflate what was compressed with the largest window and without context takeover.
   bool takes_shared_deflate() const noexcept;
-  std::uint32_t index = 0;  // in the server's list
+  std::uint32_t index = 0;  // in the list of the server, or of the clients
 
  private:
   friend class WebSocketPart;

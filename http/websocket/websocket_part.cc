@@ -28,10 +28,16 @@ Agent& WebSocketPart::agent() {
   return *agent_;
 }
 
+void WebSocketPart::add_client(WebSocketCore& core) {
+  core.index = static_cast<std::uint32_t>(clients_.size());
+  clients_.push_back(&core);
+}
+
 void WebSocketPart::remove_client(WebSocketCore& core) noexcept {
-  const auto found = std::find(clients_.begin(), clients_.end(), &core);
-  if (found == clients_.end()) return;
-  *found = clients_.back();
+  if (core.index >= clients_.size() || clients_[core.index] != &core) return;
+  WebSocketCore* moved = clients_.back();
+  clients_[core.index] = moved;
+  moved->index = core.index;
   clients_.pop_back();
 }
 

@@ -36,7 +36,7 @@ class WebSocketPart {
   // The agent of those clients that are given none.
   Agent& agent();
   // A client's core, known until it goes: the reactor's end is theirs.
-  void add_client(WebSocketCore& core) { clients_.push_back(&core); }
+  void add_client(WebSocketCore& core);
   void remove_client(WebSocketCore& core) noexcept;
 
   // Where received payload is put: at least limits::kCopiedMessageMax. It is good until the next
