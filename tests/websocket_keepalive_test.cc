@@ -12,8 +12,9 @@ constexpr auto kPongWithin = milliseconds(300);
 class WebSocketKeepaliveTest : public WebSocketTest {
  protected:
   // A server that asks, and a client of it that has stopped reading and has never said a thing.
-  HttpClient& listen_and_stall(const http::ServerOptions& options = {}) {
-    listen({.socket = {.ping_interval = kPingEvery, .pong_timeout = kPongWithin}}, false, options);
+  HttpClient& listen_and_stall(Duration ping_every = kPingEvery,
+                               const http::ServerOptions& options = {}) {
+    listen({.socket = {.ping_interval = ping_every, .pong_timeout = kPongWithin}}, false, options);
     HttpClient& raw = dial_raw();
     EXPECT_TRUE(run_until([&] { return peers_.size() == 1; }));
     stall(raw, peer().socket(), 1 << 20);
@@ -70,7 +71,8 @@ TEST_P(WebSocketKeepaliveTest, APingThatDoesNotFitIsNotSent) {
   http::ServerOptions options;
   options.net.socket.queue.bytes_max = kMost;
   options.net.socket.policy = net::QueuePolicy::close;
-  listen_and_stall(options);
+  // Long enough for the queue to be full when it comes.
+  listen_and_stall(milliseconds(200), options);
   ASSERT_FALSE(HasFailure());
   WebSocket& socket = peer().socket();
   // The largest frame's head is what must have room.
