@@ -82,6 +82,14 @@ std::string StaticFiles::root_;
 
 // ---- Whole files ----
 
+// What an entity tag says of the file; that it has just changed is said besides, and not for long.
+std::string version_of(const std::optional<std::string>& tag) {
+  std::string version = tag.value_or("none");
+  if (version.starts_with("W/")) version.erase(0, 2);
+  if (version.ends_with("-w\"")) version.erase(version.size() - 3, 2);
+  return version;
+}
+
 TEST_P(StaticFiles, EveryByteOfEverySize) {
   FileClient client = connect();
   for (const std::uint64_t size : kSizes) {
@@ -94,7 +102,7 @@ TEST_P(StaticFiles, EveryByteOfEverySize) {
     const Answer answer = client.read_head();
     ASSERT_EQ(answer.status, 200);
     ASSERT_EQ(answer.length, size);
-    EXPECT_EQ(answer.field("ETag"), head.field("ETag"));
+    EXPECT_EQ(version_of(answer.field("ETag")), version_of(head.field("ETag")));
     EXPECT_TRUE(answer.field("ETag").has_value());
     EXPECT_EQ(answer.field("Last-Modified"), head.field("Last-Modified"));
     EXPECT_TRUE(answer.field("Last-Modified").has_value());

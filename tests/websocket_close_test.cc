@@ -253,6 +253,100 @@ TEST_P(WebSocketCloseTest, AClientThatConnectsCanBeClosed) {
   expect_all_gone();
 }
 
+// ---- Connections that break while something waits ----
+
+TEST_P(WebSocketCloseTest, APongThatWaitsGoesWithItsConnection) {
+  for (const bool resets : {true, false}) {
+    listen();
+    HttpClient& raw = dial_raw();
+    ASSERT_TRUE(run_until([&] { return !peers_.empty(); }));
+    WsRecord& one = peers_.back();
+    ASSERT_NO_FATAL_FAILURE(stall(raw, one.socket(), 1 << 20));
+    raw.send(frame(0x89, "waits"));
+    ASSERT_TRUE(run_until([&] { return one.pings.size() == 1; }));
+    if (resets) {
+      EXPECT_TRUE(raw.socket().reset_and_destroy().has_value());
+    } else {
+      server().close_all_connections();
+    }
+    expect_ended(one, 1006, false);
+    EXPECT_EQ(one.order(), resets ? "connection ping error close" : "connection ping close");
+    expect_all_gone();
+    peers_.clear();
+  }
+}
+
+TEST_P(WebSocketCloseTest, NothingIsSentOnceTheConnectionHasBroken) {
+  listen();
+  HttpClient& raw = dial_raw();
+  ASSERT_TRUE(run_until([&] { return !peers_.empty(); }));
+  int errors = 0;
+  sockets_->on_error([&](WebSocket& socket, const Error&) {
+    ++errors;
+    EXPECT_EQ(socket.state(), WebSocketState::closing);
+    EXPECT_EQ(socket.send_text("copied"), Write::closed);
+    EXPECT_EQ(socket.send_binary(Buffer::take(std::string(100000, 'x'))), Write::closed);
+    EXPECT_EQ(socket.send_piece(MessageKind::text, "piece", true), Write::closed);
+    EXPECT_EQ(socket.ping().value(), Write::closed);
+    EXPECT_EQ(socket.pong().value(), Write::closed);
+    EXPECT_TRUE(socket.close().has_value());
+    EXPECT_EQ(sockets_->broadcast(MessageKind::text, "all").sent, 0U);
+  });
+  EXPECT_TRUE(raw.socket().reset_and_destroy().has_value());
+  expect_ended(peer(), 1006, false);
+  EXPECT_EQ(errors, 1);
+  EXPECT_EQ(peer().order(), "connection error close");
+  expect_all_gone();
+}
+
+// ---- Ends at bad moments ----
+
+TEST_P(WebSocketCloseTest, OneThatEndsInItsFirstTurnHasHadAConnection) {
+  for (const bool closes : {true, false}) {
+    listen();
+    server_.reset();
+    serve({});
+    server().on_upgrade([&](http::Upgrade& upgrade) {
+      WebSocket* socket = sockets_->accept(upgrade);
+      ASSERT_NE(socket, nullptr);
+      if (closes) {
+        EXPECT_TRUE(socket->close(4000).has_value());
+      } else {
+        socket->destroy();
+      }
+    });
+    WsRecord& client = connect();
+    expect_ended(client, closes ? 4000 : 1006, closes);
+    ASSERT_EQ(peers_.size(), 1U);
+    expect_ended(peer(), closes ? 4000 : 1006, closes);
+    EXPECT_EQ(peer().order(), "connection close");
+    expect_all_gone();
+    peers_.clear();
+  }
+}
+
+TEST_P(WebSocketCloseTest, NoListenerIsCalledOnceTheServerHasGone) {
+  for (const bool own : {false, true}) {
+    listen();
+    WsRecord& client = join();
+    bool told = false;
+    const auto end = [this](WebSocket&, const WebSocketClose&) { sockets_.reset(); };
+    if (own) {
+      peer().socket().on_close(end);
+    } else {
+      sockets_->on_close(end);
+    }
+    peer().socket().on_close([&](WebSocket&, const WebSocketClose&) { told = true; });
+    peer().socket().destroy();
+    ASSERT_TRUE(run_until([&] { return sockets_ == nullptr && client.over(); }));
+    run_for(milliseconds(1));
+    EXPECT_FALSE(told);
+    EXPECT_EQ(peer().closes, own ? 1 : 0);
+    peers_.clear();
+  }
+  listen();  // for what is checked at the end
+}
+
 // In each listener of either side everything may go: the WebSocket, its server, the http::Server.
 TEST_P(WebSocketCloseTest, EachListenerMayEndItAll) {
   enum class Ends { socket, client, sockets, server };

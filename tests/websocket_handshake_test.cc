@@ -227,6 +227,16 @@ TEST(WebSocketRequest, MustOfferSubprotocolsByTheirGrammar) {
   EXPECT_EQ(request_error(offering({"a, A"})), HandshakeError::none);
 }
 
+// They are compared with each other, so a head full of them must not be.
+TEST(WebSocketRequest, OffersABoundedNumberOfSubprotocols) {
+  std::string names;
+  for (std::size_t i = 0; i < websocket::limits::kSubprotocolsMax; ++i) {
+    names += std::to_string(i) + ',';
+  }
+  EXPECT_EQ(request_error(offering({names})), HandshakeError::none);
+  EXPECT_EQ(request_error(offering({names, "more"})), HandshakeError::subprotocols);
+}
+
 TEST(WebSocketRequest, MustOfferExtensionsByTheirGrammar) {
   RULES("6455.9.1.1 6455.9.1.2");
   const auto error_of = [](std::string_view value) {

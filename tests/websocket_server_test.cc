@@ -31,7 +31,8 @@ TEST_P(WebSocketServerTest, ABadHandshakeIsToldWhy) {
   const std::string version = ask(bad);
   EXPECT_TRUE(version.starts_with("HTTP/1.1 426 Upgrade Required\r\n")) << version;
   EXPECT_NE(version.find("Sec-WebSocket-Version: 13\r\n"), version.npos) << version;
-  EXPECT_NE(version.find("Connection: close\r\n"), version.npos) << version;
+  EXPECT_NE(version.find("Upgrade: websocket\r\n"), version.npos) << version;
+  EXPECT_NE(version.find("Connection: close, Upgrade\r\n"), version.npos) << version;
   bad = handshake();
   bad.replace(bad.find("dGhl"), 4, "d");
   const std::string key = ask(bad);
@@ -163,6 +164,71 @@ TEST_P(WebSocketServerTest, CloseTellsAllAndThenItself) {
   EXPECT_EQ(second.reason, "restart");
   EXPECT_TRUE(first.was_clean && second.was_clean);
   expect_all_gone();
+}
+
+TEST_P(WebSocketServerTest, ClosedInAHandshakeItTakesNoMore) {
+  listen();
+  int closed = 0;
+  sockets_->on_handshake([this](WebSocketHandshake&) {
+    EXPECT_TRUE(sockets_->close().has_value());
+  });
+  sockets_->on_server_close([&](WebSocketServer&) { ++closed; });
+  EXPECT_TRUE(ask(handshake()).starts_with("HTTP/1.1 503 "));
+  EXPECT_EQ(closed, 1);
+  EXPECT_TRUE(sockets_->close().has_value());
+  EXPECT_TRUE(ask(handshake()).starts_with("HTTP/1.1 503 "));
+  EXPECT_EQ(closed, 1);
+  EXPECT_TRUE(peers_.empty());
+  expect_all_gone();
+}
+
+// Its connections leave at once, and others take their places.
+TEST_P(WebSocketServerTest, EachIsVisitedOnceWhoeverGoes) {
+  listen();
+  WsRecord& first = join();
+  std::unique_ptr<http::Server> goes = std::move(server_);
+  serve({});
+  sockets_->attach(server());
+  WsRecord& second = join();
+  WsRecord& third = join();
+  ASSERT_EQ(sockets_->connections(), 3U);
+  std::vector<WebSocket*> visited;
+  const std::vector<WebSocket*> all = {&peer(0).socket(), &peer(1).socket(), &peer(2).socket()};
+  sockets_->for_each([&](WebSocket& socket) {
+    visited.push_back(&socket);
+    goes.reset();
+  });
+  EXPECT_EQ(visited, all);
+  EXPECT_EQ(sockets_->connections(), 2U);
+  ASSERT_TRUE(run_until_over(first));
+  EXPECT_TRUE(second.socket().is_open() && third.socket().is_open());
+  // And when all go.
+  visited.clear();
+  sockets_->for_each([&](WebSocket& socket) {
+    visited.push_back(&socket);
+    sockets_.reset();
+  });
+  EXPECT_EQ(visited.size(), 1U);
+  ASSERT_TRUE(run_until([&] { return second.over() && third.over(); }));
+}
+
+TEST_P(WebSocketServerTest, OptionsOutOfRangeAreTheNearest) {
+  WebSocketServerOptions options;
+  options.socket = {.deflate = {.on = true, .threshold = 0, .level = 42},
+                    .close_timeout = std::chrono::seconds(-1),
+                    .ping_interval = std::chrono::seconds(-1),
+                    .pong_timeout = std::chrono::seconds(-1)};
+  listen(options, true);
+  EXPECT_EQ(sockets_->options().socket.deflate.level, 9);
+  EXPECT_EQ(sockets_->options().socket.close_timeout, Duration::zero());
+  EXPECT_EQ(sockets_->options().socket.ping_interval, Duration::zero());
+  EXPECT_EQ(sockets_->options().socket.pong_timeout, Duration::zero());
+  WebSocketClientOptions deflating;
+  deflating.socket.deflate.on = true;
+  WsRecord& client = join(deflating);
+  client.socket().send_text("back");
+  ASSERT_TRUE(run_until([&] { return client.has("text"); }));
+  EXPECT_EQ(client.messages, std::vector<std::string>{"back"});
 }
 
 // The http::Server's close() waits for WebSockets, and its drain() ends them in time.

@@ -159,6 +159,17 @@ class WebSocketTest : public HttpTest {
     EXPECT_EQ(reactor().counters().queue_bytes, 0U);
   }
 
+  // From now on `raw` does not read; `socket`, at the other end, has so much queued for it, which
+  // the kernel does not take.
+  void stall(HttpClient& raw, WebSocket& socket, std::size_t queued) {
+    raw.socket().pause();
+    const std::string filler(1 << 18, 'x');
+    for (int i = 0; i < 1000 && socket.writable_length() < queued + filler.size(); ++i) {
+      socket.send_binary(filler);
+      run_for(std::chrono::milliseconds(1));
+    }
+    ASSERT_GE(socket.writable_length(), queued);
+  }
   // A client that sends bytes as a test says; its handshake is done.
   HttpClient& dial_raw(std::string_view more_fields = {}) {
     HttpClient& client = *raw_.emplace_back(std::make_unique<HttpClient>(reactor(), to_));

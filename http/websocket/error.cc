@@ -53,7 +53,7 @@ constexpr HandshakeErrorFacts kHandshakeFacts[] = {
     {400, {}, "ERR_WEBSOCKET_KEY", "not one Sec-WebSocket-Key of 16 bytes"},
     {426, kVersions, "ERR_WEBSOCKET_VERSION", "Sec-WebSocket-Version is not 13"},
     {400, {}, "ERR_WEBSOCKET_VERSION", "more than one Sec-WebSocket-Version"},
-    {400, {}, "ERR_WEBSOCKET_SUBPROTOCOLS", "Sec-WebSocket-Protocol is no list of unlike tokens"},
+    {400, {}, "ERR_WEBSOCKET_SUBPROTOCOLS", "Sec-WebSocket-Protocol is not up to 64 unlike tokens"},
     {400, {}, "ERR_WEBSOCKET_EXTENSIONS", "a malformed Sec-WebSocket-Extensions"},
     {0, {}, "ERR_WEBSOCKET_STATUS", "the answer to a handshake is not 101"},
     {0, {}, "ERR_WEBSOCKET_UPGRADE", "an answer without Upgrade: websocket"},

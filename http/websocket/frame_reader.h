@@ -75,6 +75,8 @@ class FrameReader {
 
   // A message has begun and not ended.
   bool in_message() const noexcept { return in_message_; }
+  // That one, or the last: it is to be inflated.
+  bool is_compressed() const noexcept { return compressed_; }
   // No byte of the next frame has come; nor of the next message when also !in_message().
   bool between_frames() const noexcept { return state_ == State::head && held_size_ == 0; }
 

@@ -6,6 +6,7 @@
 #include "weir/http/connection_options.h"
 #include "weir/http/field_value.h"
 #include "weir/http/websocket/extensions.h"
+#include "weir/http/websocket/limits.h"
 #include "weir/http/websocket/sha1.h"
 
 namespace weir::inline v1::http::websocket {
@@ -64,19 +65,18 @@ HandshakeError check_version(std::span<const Field> fields) noexcept {
   return version.value == "13" ? HandshakeError::none : HandshakeError::version;
 }
 
-// Tokens, each of them once. Quadratic, but a head is short.
+// Tokens, each of them once. Quadratic, so their number is bounded.
 bool are_good_subprotocols(std::span<const Field> fields) noexcept {
   detail::SubprotocolCursor cursor;
-  bool is_there = false;
+  std::size_t count = 0;
   for (std::string_view name; detail::next_subprotocol(fields, cursor, name);) {
-    if (!is_token(name)) return false;
+    if (!is_token(name) || ++count > limits::kSubprotocolsMax) return false;
     detail::SubprotocolCursor other = cursor;
     for (std::string_view later; detail::next_subprotocol(fields, other, later);) {
       if (later == name) return false;
     }
-    is_there = true;
   }
-  return is_there || find(fields, kSubprotocolField).count == 0;
+  return count != 0 || find(fields, kSubprotocolField).count == 0;
 }
 
 bool are_good_extensions(std::span<const Field> fields) noexcept {

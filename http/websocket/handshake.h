@@ -30,8 +30,9 @@ struct CheckedRequest {
 };
 
 // What section 4.2.1 asks of a request: GET of HTTP/1.1, Upgrade with websocket, Connection with
-// upgrade, Sec-WebSocket-Version 13, one good Sec-WebSocket-Key, and subprotocols and extensions
-// of their grammar. facts_of(error) has the answer. Origin is the application's to judge.
+// upgrade, Sec-WebSocket-Version 13, one good Sec-WebSocket-Key, and subprotocols, at most
+// limits::kSubprotocolsMax, and extensions of their grammar. facts_of(error) has the answer. Origin
+// is the application's to judge.
 CheckedRequest check_request(std::string_view method, int version_minor,
                              std::span<const Field> fields) noexcept;
 

@@ -27,6 +27,9 @@ constexpr std::uint64_t compressed_bytes_max(std::uint64_t message_bytes_max) no
   return message_bytes_max > UINT64_MAX - more ? UINT64_MAX : message_bytes_max + more;
 }
 
+// That a client offers: they are compared with each other, and nobody speaks so many.
+inline constexpr std::size_t kSubprotocolsMax = 64;
+
 // Window of permessage-deflate, as a power of two (RFC 7692, section 7.1.2).
 inline constexpr int kWindowBitsMin = 8;
 inline constexpr int kWindowBitsMax = 15;
@@ -64,6 +67,9 @@ inline constexpr Duration kOpenTimeoutDefault = std::chrono::seconds(30);
 inline constexpr std::size_t kCopiedMessageMax = 4 * 1024;
 // Such a block, of what is sent and of what is received; those of a reactor.
 inline constexpr std::size_t kBlockBytes = 64 * 1024;
+// Inflated for one connection before others have their turn: 64 KiB that were received in one piece
+// may stand for 64 MiB.
+inline constexpr std::size_t kInflatedPerTurn = std::size_t{1} << 20;
 // The first memory of a message that comes in parts; it doubles from there, for what a peer
 // announces is not believed.
 inline constexpr std::size_t kMessageBytesFirst = 4 * 1024;

@@ -107,10 +107,10 @@ void WebSocketCore::on_stream_end() noexcept {
 }
 
 void WebSocketCore::on_stream_sent(bool) noexcept {
-  sent_since_ping_ = true;
+  if (std::exchange(was_queued_, queued() != 0)) took_queued_ = true;
   const bool drained = socket_->writable_length() <= limits_of_queue_.low_water;
   if (drained && std::exchange(needs_drain_, false)) {
-    throttled_ = false;
+    if (std::exchange(throttled_, false)) note_activity();
     drain_due_ = state_ == WebSocketState::open;
   }
   if (drain_due_ || pong_waits_) service();
@@ -119,6 +119,7 @@ void WebSocketCore::on_stream_sent(bool) noexcept {
 void WebSocketCore::on_stream_closed(const Error& error) noexcept {
   socket_ = nullptr;
   stream_closed_ = true;
+  enter_closing();
   if (error.code && !(close_sent_ && close_received_)) note_error(error);
   service();
 }
@@ -152,14 +153,15 @@ bool WebSocketCore::tell_begin() {
   if (server_ == nullptr) return emit(&WebSocketEvents::open);
   server_->connection.emit_each([this](auto& listener, bool) {
     listener(handle_);
-    return !gone_ && !server_gone();
+    return !is_silent();
   });
-  return !gone_;
+  return !is_silent();
 }
 
 bool WebSocketCore::tell_rest() {
   send_waiting_pong();
-  if (!std::exchange(drain_due_, false) || state_ != WebSocketState::open) return true;
+  // A listener may have filled the queue again: that period has a drain of its own.
+  if (!std::exchange(drain_due_, false) || needs_drain_) return true;
   return emit(&WebSocketEvents::drain);
 }
 
@@ -171,8 +173,8 @@ WebSocketEvents* WebSocketCore::shared_events() const noexcept {
   return server_ == nullptr || server_->gone() ? nullptr : &server_->events;
 }
 
-bool WebSocketCore::server_gone() const noexcept {
-  return server_ != nullptr && server_->gone();
+bool WebSocketCore::is_silent() const noexcept {
+  return gone_ || (server_ != nullptr && server_->gone());
 }
 
 // The stream reads while messages may be told, and always when it is ending.
@@ -198,7 +200,7 @@ void WebSocketCore::pause() {
 
 void WebSocketCore::resume() {
   if (!std::exchange(paused_, false)) return;
-  last_input_ = reactor_.now();
+  note_activity();
   schedule();
 }
 

@@ -39,6 +39,7 @@ class WebSocketServerCore;
 //   6. One timer: of the close when closing, else of the keepalive. In closing it is always armed,
 //      unless close_timeout is zero.
 //   7. Memory of a message being put together exists only while it is.
+//   8. While it is open there is a stream: socket_ is not null.
 //
 //   connecting --handshake--> open --Close sent or come, FIN, failure--> closing --> closed
 //                                                                   (stream has closed)
@@ -102,8 +103,8 @@ class WebSocketCore final : private net::StreamUser, private Task {
     return state_ == WebSocketState::open && !sending_pieces_;
   }
   bool is_full() const noexcept { return needs_drain_ || queued() >= limits_of_queue_.high_water; }
-  // 15 when frames without context takeover can be inflated by the peer, else 0.
-  int shared_window_bits() const noexcept;
+  // It can inflate what was compressed with the largest window and without context takeover.
+  bool takes_shared_deflate() const noexcept;
   std::uint32_t index = 0;  // in the list of the server, or of the clients
 
  private:
@@ -187,8 +188,13 @@ class WebSocketCore final : private net::StreamUser, private Task {
   };
   bool may_send() const noexcept { return state_ == WebSocketState::open; }
   bool has_room(std::size_t size) const noexcept;
+  websocket::FrameHead head_of(const Outgoing& frame, std::size_t size) noexcept;
+  // A head, or a small frame with its head, that stands in the part's room.
+  net::Write write_small(std::string_view bytes);
   net::Write refuse_write() noexcept;
   net::Write put(const Outgoing& frame, std::string_view payload, Buffer* owned);
+  // Of our own accord: it is for the caller to bound them. Nobody owes, or is owed, a drain for it.
+  void put_control(websocket::Opcode opcode, std::string_view payload);
   net::Write put_copied(const websocket::FrameHead& head, std::string_view payload);
   net::Write put_owned(const websocket::FrameHead& head, Buffer& payload);
   net::Write after_write(net::Write written) noexcept;
@@ -229,7 +235,8 @@ class WebSocketCore final : private net::StreamUser, private Task {
   template <class Kind>
   bool has_listener(Kind WebSocketEvents::*event) const noexcept;
   WebSocketEvents* shared_events() const noexcept;
-  bool server_gone() const noexcept;
+  // It has gone, or its server has: no listener is called any more.
+  bool is_silent() const noexcept;
 
   WebSocketPart& part_;
   Reactor& reactor_;
@@ -254,9 +261,9 @@ class WebSocketCore final : private net::StreamUser, private Task {
   Deadline deadline_;
   Instant last_input_;
   std::uint64_t dropped_bytes_ = 0;
+  std::size_t inflated_ = 0;  // in this turn
   std::uint16_t close_code_ = 1006;
-  MessageKind kind_ = MessageKind::text;          // of the message that comes
-  MessageKind sending_kind_ = MessageKind::text;  // of the one that goes in pieces
+  MessageKind kind_ = MessageKind::text;  // of the message that comes
   WebSocketState state_ = WebSocketState::connecting;
   std::uint8_t pong_size_ = 0;
   std::array<char, websocket::limits::kControlPayloadMax> pong_;  // that waits
@@ -271,7 +278,6 @@ class WebSocketCore final : private net::StreamUser, private Task {
   bool pong_waits_ = false;
   bool in_pieces_ = false;      // the message that comes is told in pieces
   bool sending_pieces_ = false;
-  bool continues_ = false;      // of it, a frame has gone
   bool close_sent_ = false;
   bool close_received_ = false;
   bool dropping_ = false;
@@ -281,7 +287,9 @@ class WebSocketCore final : private net::StreamUser, private Task {
   bool stream_closed_ = false;  // or there will never be one
   bool close_told_ = false;
   bool awaits_pong_ = false;
-  bool sent_since_ping_ = false;
+  bool ping_sent_ = false;      // else there was no room, or what comes is not read
+  bool was_queued_ = false;     // when the stream last sent, or at the last look at the peer
+  bool took_queued_ = false;    // since that look something left that had not at once
   bool gone_ = false;
 };
 
@@ -294,17 +302,17 @@ bool WebSocketCore::emit_with(Kind WebSocketEvents::*event, Call&& call) {
   if (shared != nullptr) {
     (shared->*event).emit_each([&](auto& listener, bool last) {
       call(listener, last && !own_follow);
-      return !gone_ && !server_gone();
+      return !is_silent();
     });
   }
-  if (gone_) return false;
+  if (is_silent()) return false;
   if (own_follow) {
     (own->*event).emit_each(newest, [&](auto& listener, bool last) {
       call(listener, last);
-      return !gone_;
+      return !is_silent();
     });
   }
-  return !gone_;
+  return !is_silent();
 }
 
 template <class Kind>

@@ -52,11 +52,13 @@ void WebSocketCore::destroy(std::error_code code) {
   schedule();
 }
 
-// Nothing is sent or told any more.
+// Nothing is sent any more, nor told but 'connection', which a server's has always, 'error' and
+// 'close'.
 void WebSocketCore::enter_closing() noexcept {
   if (state_ == WebSocketState::closing) return;
   state_ = WebSocketState::closing;
-  pong_waits_ = drain_due_ = needs_drain_ = begin_due_ = false;
+  pong_waits_ = drain_due_ = needs_drain_ = false;
+  if (!is_server()) begin_due_ = false;
   if (deflate_ != nullptr) {
     deflate_->input_waits = false;
     deflate_->input.reset();
@@ -74,12 +76,10 @@ void WebSocketCore::begin_closing(std::uint16_t code, std::string_view reason) {
     if (!reason.empty()) std::memcpy(payload.data() + 2, reason.data(), reason.size());
     size = 2 + reason.size();
   }
-  const websocket::FrameHead head{.opcode = Opcode::close,
-                                  .mask = is_server() ? std::nullopt : std::optional(part_.mask()),
-                                  .length = size};
   enter_closing();
-  close_sent_ = true;
-  put_copied(head, {payload.data(), size});
+  const net::Write written =
+      put_copied(head_of({.opcode = Opcode::close}, size), {payload.data(), size});
+  close_sent_ = written != net::Write::closed;
 }
 
 // Everything that is queued, then FIN.
@@ -188,20 +188,25 @@ void WebSocketCore::on_time() noexcept {
 }
 
 void WebSocketCore::look_after_peer() {
+  // While nothing is read, silence says nothing about the peer; what is queued does.
+  const bool blind = paused_ || throttled_;
   const Duration silence = reactor_.now() - last_input_;
-  if (stream_paused_ || silence < options_.ping_interval) {
-    const Duration left = options_.ping_interval - silence;
-    return arm(stream_paused_ ? options_.ping_interval : left);
-  }
+  if (!blind && silence < options_.ping_interval) return arm(options_.ping_interval - silence);
+  if (blind && queued() == 0) return arm(options_.ping_interval);
+  const bool took = std::exchange(took_queued_, false);
+  was_queued_ = queued() != 0;
   if (!awaits_pong_) {
     awaits_pong_ = options_.pong_timeout != Duration::zero();
-    sent_since_ping_ = false;
-    put({.opcode = Opcode::ping}, {}, nullptr);
-    return arm(awaits_pong_ ? options_.pong_timeout : options_.ping_interval);
+    ping_sent_ = false;
+  } else if (!took) {
+    return destroy(errno_code(ETIMEDOUT));
   }
-  // It takes what was queued before the ping.
-  if (std::exchange(sent_since_ping_, false) && queued() != 0) return arm(options_.pong_timeout);
-  destroy(errno_code(ETIMEDOUT));
+  // One that the queue has no room for is not needed: what is queued asks as well.
+  if (!ping_sent_ && !blind && has_room(websocket::limits::kFrameHeadBytesMax)) {
+    ping_sent_ = true;
+    put_control(Opcode::ping, {});
+  }
+  arm(awaits_pong_ ? options_.pong_timeout : options_.ping_interval);
 }
 
 }  // namespace weir::inline v1::http

@@ -37,10 +37,11 @@ struct WebSocketOptions {
   WebSocketDeflate deflate = {};
   // From one's own Close frame until the TCP connection has ended; then it is destroyed.
   Duration close_timeout = websocket::limits::kCloseTimeoutDefault;
-  // Nothing has come for so long: a ping is sent. Nothing has come for pong_timeout after that, nor
-  // has anything left that was queued: destroyed with ETIMEDOUT. Not while it is paused. Off by
-  // default, as is TCP's own; a server on the open internet sets it, for nothing else notices that
-  // a peer has vanished.
+  // Nothing has come for so long: a ping is sent, if the queue has room. Nothing has come for
+  // pong_timeout after that, nor has anything left that was queued: destroyed with ETIMEDOUT. While
+  // it is paused, or not read because a message was refused, only what is queued counts, and if
+  // nothing is it stays. Off by default, as is TCP's own; a server on the open internet sets it,
+  // for nothing else notices that a peer has vanished.
   Duration ping_interval = Duration::zero();
   Duration pong_timeout = websocket::limits::kPongTimeoutDefault;
 };

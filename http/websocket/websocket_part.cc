@@ -97,6 +97,10 @@ std::optional<std::string_view> WebSocketPart::deflate(std::string_view message,
   return std::string_view(compressed_.data(), used);
 }
 
+void WebSocketPart::end_deflating() noexcept {
+  if (compressed_.size() > limits_of::kBlockBytes) compressed_ = {};
+}
+
 std::unique_ptr<Inflater> WebSocketPart::take_inflater(int window_bits, std::uint64_t bytes_max) {
   for (SpareInflater& spare : inflaters_) {
     if (spare.window_bits != window_bits || spare.bytes_max != bytes_max) continue;

@@ -54,6 +54,8 @@ class WebSocketPart {
   std::optional<std::string_view> deflate(std::string_view message, int window_bits, int level);
   // The same by a compressor of the caller's.
   std::optional<std::string_view> deflate(std::string_view message, websocket::Deflater& deflater);
+  // The view is done with: what a large message took is given back.
+  void end_deflating() noexcept;
   // One without context takeover, for a message.
   std::unique_ptr<websocket::Inflater> take_inflater(int window_bits, std::uint64_t bytes_max);
   // Precondition: its message has ended well.

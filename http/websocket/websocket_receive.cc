@@ -26,7 +26,12 @@ bool WebSocketCore::reads() const noexcept {
 }
 
 bool WebSocketCore::read() {
+  inflated_ = 0;
   while (reads()) {
+    if (inflated_ >= websocket::limits::kInflatedPerTurn) {
+      reactor_.schedule_next_turn(*this);
+      return true;
+    }
     if (deflate_ != nullptr && deflate_->input_waits) {
       if (!inflate()) return false;
     } else if (input_.empty()) {
@@ -63,7 +68,7 @@ bool WebSocketCore::read_step() {
 // Payload of a message that is being put together is unmasked to where it stays.
 std::span<char> WebSocketCore::payload_room() {
   if (!is_server()) return {};
-  if (message_used_ != 0 && (deflate_ == nullptr || deflate_->inflater == nullptr)) {
+  if (message_used_ != 0 && !reader_.is_compressed()) {
     return message_room(websocket::limits::kControlPayloadMax);
   }
   return part_.receive_room();
@@ -205,6 +210,7 @@ bool WebSocketCore::inflate() {
   const Inflater::Step step =
       deflate.inflater->next(deflate.input.view(), deflate.input_is_last, room);
   deflate.input.drop_front(step.consumed);
+  inflated_ += step.written;
   const std::string_view text(room.data(), step.written);
   const bool is_text = kind_ == MessageKind::text;
   if (is_text && !utf8_.add(text)) {

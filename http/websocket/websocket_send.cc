@@ -52,11 +52,10 @@ Write WebSocketCore::send_deflated(Opcode opcode, std::string_view message) {
           : part_.deflate(message, deflate.send_window_bits, options_.deflate.level);
   if (!compressed) return put({.opcode = opcode}, message, nullptr);
   const std::size_t size = compressed->size();
-  const FrameHead head{.opcode = opcode,
-                       .compressed = true,
-                       .mask = is_server() ? std::nullopt : std::optional(part_.mask()),
-                       .length = size};
-  return after_write(put_copied(head, *compressed));
+  const Write written =
+      after_write(put_copied(head_of({.opcode = opcode, .compressed = true}, size), *compressed));
+  part_.end_deflating();
+  return written;
 }
 
 // ---- Messages in pieces ----
@@ -101,13 +100,17 @@ Write WebSocketCore::refuse_write() noexcept {
   return Write::refused;
 }
 
+FrameHead WebSocketCore::head_of(const Outgoing& frame, std::size_t size) noexcept {
+  return {.opcode = frame.opcode,
+          .fin = frame.fin,
+          .compressed = frame.compressed,
+          .mask = is_server() ? std::nullopt : std::optional(part_.mask()),
+          .length = size};
+}
+
 Write WebSocketCore::put(const Outgoing& frame, std::string_view payload, Buffer* owned) {
   if (!has_room(payload.size() + kFrameHeadBytesMax)) return refuse_write();
-  const FrameHead head{.opcode = frame.opcode,
-                       .fin = frame.fin,
-                       .compressed = frame.compressed,
-                       .mask = is_server() ? std::nullopt : std::optional(part_.mask()),
-                       .length = payload.size()};
+  const FrameHead head = head_of(frame, payload.size());
   const bool copies = owned == nullptr || head.mask ||
                       payload.size() <= websocket::limits::kCopiedMessageMax;
   if (!copies) return after_write(put_owned(head, *owned));
@@ -138,7 +141,13 @@ Write WebSocketCore::put_copied(const FrameHead& head, std::string_view payload)
     std::memcpy(room.data() + at, payload.data(), payload.size());
   }
   const std::size_t size = at + payload.size();
-  return socket_->write(small ? part_.commit_sent(size) : own.commit(size));
+  return small ? write_small({room.data(), size}) : socket_->write(own.commit(size));
+}
+
+// Behind others it is copied: a few bytes that a peer leaves there must not keep a whole block of
+// the part's.
+Write WebSocketCore::write_small(std::string_view bytes) {
+  return queued() == 0 ? socket_->write(part_.commit_sent(bytes.size())) : socket_->write(bytes);
 }
 
 // A large one goes as it is, behind its head.
@@ -149,7 +158,7 @@ Write WebSocketCore::put_owned(const FrameHead& head, Buffer& payload) {
     return Write::closed;
   }
   const std::size_t size = write_frame_head(head, room.first<kFrameHeadBytesMax>());
-  const Write first = socket_->write(part_.commit_sent(size));
+  const Write first = write_small({room.data(), size});
   if (first == Write::closed) return first;
   return socket_->write(std::move(payload));
 }
@@ -164,9 +173,9 @@ Write WebSocketCore::send_shared(Buffer frame) {
   return after_write(socket_->write(std::move(frame)));
 }
 
-int WebSocketCore::shared_window_bits() const noexcept {
-  if (deflate_ == nullptr || deflate_->send_takeover) return 0;
-  return deflate_->send_window_bits;
+bool WebSocketCore::takes_shared_deflate() const noexcept {
+  return deflate_ != nullptr && !deflate_->send_takeover &&
+         deflate_->send_window_bits == websocket::limits::kWindowBitsMax;
 }
 
 // ---- Control frames ----
@@ -180,11 +189,15 @@ Expected<Write> WebSocketCore::send_control(Opcode opcode, std::string_view payl
   return put({.opcode = opcode}, payload, nullptr);
 }
 
+void WebSocketCore::put_control(Opcode opcode, std::string_view payload) {
+  put_copied(head_of({.opcode = opcode}, payload.size()), payload);
+}
+
 // While the queue is full one answer waits, the latest.
 void WebSocketCore::send_pong(std::string_view payload) {
   pong_waits_ = queued() >= limits_of_queue_.high_water;
   if (!pong_waits_) {
-    put({.opcode = Opcode::pong}, payload, nullptr);
+    put_control(Opcode::pong, payload);
     return;
   }
   pong_size_ = static_cast<std::uint8_t>(payload.size());
@@ -194,7 +207,7 @@ void WebSocketCore::send_pong(std::string_view payload) {
 void WebSocketCore::send_waiting_pong() {
   if (!pong_waits_ || !may_send() || queued() >= limits_of_queue_.high_water) return;
   pong_waits_ = false;
-  put({.opcode = Opcode::pong}, {pong_.data(), pong_size_}, nullptr);
+  put_control(Opcode::pong, {pong_.data(), pong_size_});
 }
 
 }  // namespace weir::inline v1::http

@@ -114,7 +114,13 @@ WebSocketServerCore::WebSocketServerCore(WebSocketServer& handle, Reactor& react
       part_(WebSocketPart::of(reactor)),
       reactor_(reactor),
       handle_(&handle),
-      options_(options) {}
+      options_(options) {
+  WebSocketOptions& each = options_.socket;
+  each.deflate.level = std::clamp(each.deflate.level, 1, 9);
+  for (Duration* time : {&each.close_timeout, &each.ping_interval, &each.pong_timeout}) {
+    *time = std::max(*time, Duration::zero());
+  }
+}
 
 WebSocketServerCore::~WebSocketServerCore() = default;
 
@@ -155,7 +161,7 @@ Expected<void> WebSocketServerCore::close(std::uint16_t code, std::string_view r
     return failure({.code = good ? Mistake::bad_argument : Mistake::out_of_range,
                     .detail = "a code that may be sent, and at most 123 bytes of UTF-8"});
   }
-  closing_ = true;
+  if (std::exchange(closing_, true)) return {};
   for (WebSocketCore* core : cores_) static_cast<void>(core->close(code, reason));
   if (cores_.empty()) {
     closed_due_ = true;
@@ -173,7 +179,13 @@ void WebSocketServerCore::off(ListenerId id) noexcept {
 
 // ---- Accepting ----
 
-WebSocketCore* WebSocketServerCore::refuse(net::Socket& socket, const Refusal& refusal) {
+// Why there is no place for one more, or nothing.
+std::string_view WebSocketServerCore::why_not() const noexcept {
+  if (closing_) return "the server closes";
+  return cores_.size() >= options_.connections_max ? "too many WebSockets" : "";
+}
+
+std::nullptr_t WebSocketServerCore::refuse(net::Socket& socket, const Refusal& refusal) {
   std::string answer = "HTTP/1.1 " + std::to_string(refusal.status) + ' ';
   answer.append(reason_phrase(refusal.status)).append("\r\n");
   for (const Field& field : refusal.fields) add_line(answer, field.name, field.value);
@@ -181,7 +193,8 @@ WebSocketCore* WebSocketServerCore::refuse(net::Socket& socket, const Refusal& r
   text += '\n';
   add_line(answer, "Content-Type", "text/plain; charset=utf-8");
   add_line(answer, "Content-Length", std::to_string(text.size()));
-  add_line(answer, "Connection", "close");
+  // 426 says what to upgrade to, and Upgrade is of this hop (RFC 9110, section 7.8).
+  add_line(answer, "Connection", refusal.status == 426 ? "close, Upgrade" : "close");
   answer.append("\r\n").append(text);
   WebSocketCore* core = part_.cores().create(part_, options_.socket, websocket::Role::server);
   if (core == nullptr) {
@@ -223,13 +236,9 @@ WebSocket* WebSocketServerCore::accept(Upgrade& upgrade) {
   }
   if (error != HandshakeError::none) {
     const auto& facts = websocket::facts_of(error);
-    refuse(socket, {facts.status, facts.text, facts.fields});
-    return nullptr;
+    return refuse(socket, {facts.status, facts.text, facts.fields});
   }
-  if (closing_ || cores_.size() >= options_.connections_max) {
-    refuse(socket, {503, closing_ ? "the server closes" : "too many WebSockets"});
-    return nullptr;
-  }
+  if (const auto why = why_not(); !why.empty()) return refuse(socket, {503, why});
   collect_protocols(request);
   WebSocketHandshake question(request, protocols_);
   if (!ask(question)) {
@@ -237,10 +246,9 @@ WebSocket* WebSocketServerCore::accept(Upgrade& upgrade) {
     return nullptr;
   }
   if (there.get() == nullptr) return nullptr;
-  if (question.refused()) {
-    refuse(socket, {question.status_, question.text_});
-    return nullptr;
-  }
+  if (question.refused()) return refuse(socket, {question.status_, question.text_});
+  // The listener may have closed the server.
+  if (const auto why = why_not(); !why.empty()) return refuse(socket, {503, why});
   WebSocketCore* core = part_.cores().create(part_, options_.socket, websocket::Role::server);
   if (core == nullptr) {
     socket.destroy(errno_code(ENOMEM));
@@ -267,7 +275,12 @@ WebSocket* WebSocketServerCore::accept(Upgrade& upgrade) {
 // ---- All of them ----
 
 void WebSocketServerCore::for_each(Function<void(WebSocket&)>& visit) {
-  for (std::size_t i = 0; i < cores_.size() && !gone(); ++i) visit(cores_[i]->handle());
+  std::vector<WebSocketRef> all;
+  all.reserve(cores_.size());
+  for (const WebSocketCore* core : cores_) all.push_back(core->weak());
+  for (const WebSocketRef& one : all) {
+    if (WebSocket* there = one.get()) visit(*there);
+  }
 }
 
 BroadcastResult WebSocketServerCore::broadcast(MessageKind kind, Buffer message, SlowReader slow,
@@ -288,13 +301,13 @@ BroadcastResult WebSocketServerCore::broadcast(MessageKind kind, Buffer message,
       ++result.skipped;
       continue;
     }
-    const bool deflates =
-        may_deflate && core->shared_window_bits() == websocket::limits::kWindowBitsMax;
+    const bool deflates = may_deflate && core->takes_shared_deflate();
     if (deflates && compressed.empty()) {
       const auto text =
           part_.deflate(message.view(), websocket::limits::kWindowBitsMax,
                         options_.socket.deflate.level);
       if (text) compressed = frame_of(kind, *text, true);
+      part_.end_deflating();
     }
     const bool takes_compressed = deflates && !compressed.empty();
     if (!takes_compressed && plain.empty()) plain = frame_of(kind, message.view(), false);

@@ -64,7 +64,8 @@ struct BroadcastResult {
 };
 
 struct WebSocketServerOptions {
-  WebSocketOptions socket = {};  // of every accepted one
+  // Of every accepted one. A time below zero is none; a level beyond 1 to 9 is the nearest of them.
+  WebSocketOptions socket = {};
   // One more gets a 503.
   std::size_t connections_max = SIZE_MAX;
 };
@@ -93,18 +94,20 @@ class WebSocketServer final : public WebSocketListeners<WebSocketServer> {
 
   // A message for all that are open, and that `wants` says yes to. It is framed once, and
   // compressed once, for those that deflate without context takeover; the others get it as it is.
-  // All connections share its memory. No listener runs inside.
+  // All connections share its memory. No listener runs inside. `wants` must not destroy this
+  // server or its http::Server, nor accept.
   BroadcastResult broadcast(MessageKind kind, Buffer message, SlowReader slow = SlowReader::skip,
                             Function<bool(WebSocket&)> wants = {});
   BroadcastResult broadcast(MessageKind kind, std::string_view message,
                             SlowReader slow = SlowReader::skip,
                             Function<bool(WebSocket&)> wants = {});
-  // Calls `visit` with each that is open or closing. It may do anything but destroy this server,
-  // and accept.
+  // Calls `visit` once with each that is open or closing now. It may do anything: one that has gone
+  // when its turn comes is left out.
   void for_each(Function<void(WebSocket&)> visit);
 
   // Refuses new ones with 503 from now on, and closes all with this code (see WebSocket::close());
-  // 'server_close' when the last one is gone. The http::Server goes on: close() or drain() it too.
+  // 'server_close' when the last one is gone. Again: harmless. The http::Server goes on: close() or
+  // drain() it too.
   Expected<void> close(std::uint16_t code = 1001, std::string_view reason = {});
   // Those that are not closed.
   std::size_t connections() const noexcept;
@@ -113,9 +116,10 @@ class WebSocketServer final : public WebSocketListeners<WebSocketServer> {
 
   // Before the 101. Without a listener all are welcome, without a subprotocol.
   ListenerId on_handshake(Function<void(WebSocketHandshake&)> call, Times times = Times::always);
-  // A WebSocket is there; before anything of it. Never inside accept().
+  // A WebSocket is there; before anything of it. Never inside accept(). It may be closing already,
+  // when it was closed, or its connection broke, since then.
   ListenerId on_connection(Function<void(WebSocket&)> call, Times times = Times::always);
-  // After close(), when none is left.
+  // Once, after close(), when none is left.
   ListenerId on_server_close(Function<void(WebSocketServer&)> call, Times times = Times::always);
 
  private:

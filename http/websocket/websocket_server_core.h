@@ -1,6 +1,7 @@
 // What stands behind a WebSocketServer. Private.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -60,7 +61,9 @@ class WebSocketServerCore final : private Task {
   };
 
   void service() noexcept;
-  WebSocketCore* refuse(net::Socket& socket, const Refusal& refusal);
+  std::string_view why_not() const noexcept;
+  // Null, for accept() to return.
+  std::nullptr_t refuse(net::Socket& socket, const Refusal& refusal);
   bool ask(WebSocketHandshake& handshake);
   void collect_protocols(const Request& request);
 
