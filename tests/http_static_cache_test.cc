@@ -297,29 +297,6 @@ TEST_P(StaticCacheTest, WhoWaitsForOneName) {
   EXPECT_TRUE(run_until([&] { return told == http::limits::kWaitingForFileMax; }));
 }
 
-TEST_P(StaticCacheTest, WhatNobodyHasAskedForInLong) {
-  RULES("4.9.6.3");
-  if (!simulated()) GTEST_SKIP() << "it takes a minute";
-  make("a", "hello");
-  make("b", content(100'000));
-  StaticFiles& served = serve_files();
-  const auto use = [&] {
-    get("/a");
-    get("/b");
-    get("/nowhere");
-    EXPECT_EQ(served.stats().open_files, 1U);
-    EXPECT_GT(served.stats().body_bytes, 0U);
-  };
-  use();
-  run_for(http::limits::kFileKept - 1s);
-  use();
-  run_for(http::limits::kFileKept + http::limits::kFileFreshDefault);
-  get("/elsewhere");
-  EXPECT_EQ(served.stats().open_files, 0U);
-  EXPECT_EQ(served.stats().body_bytes, 0U);
-  EXPECT_EQ(served.stats().known_names, 1U);
-}
-
 TEST_P(StaticCacheTest, AnAnswerThatHasLookedIsNoHit) {
   RULES("4.9.6.1");
   make("a", "plain");
@@ -416,6 +393,34 @@ TEST_P(StaticCacheTest, OutOfDescriptors) {
 
 WEIR_ON_ALL_BACKENDS(StaticCacheTest);
 WEIR_ON_FILE_THREADS(StaticCacheTest);
+
+// It takes a minute.
+class VirtualStaticCacheTest : public StaticCacheTest {};
+
+TEST_P(VirtualStaticCacheTest, WhatNobodyHasAskedForInLong) {
+  RULES("4.9.6.3");
+  make("a", "hello");
+  make("b", content(100'000));
+  StaticFiles& served = serve_files();
+  const auto use = [&] {
+    get("/a");
+    get("/b");
+    get("/nowhere");
+    EXPECT_EQ(served.stats().open_files, 1U);
+    EXPECT_GT(served.stats().body_bytes, 0U);
+  };
+  use();
+  run_for(http::limits::kFileKept - 1s);
+  use();
+  run_for(http::limits::kFileKept + http::limits::kFileFreshDefault);
+  get("/elsewhere");
+  EXPECT_EQ(served.stats().open_files, 0U);
+  EXPECT_EQ(served.stats().body_bytes, 0U);
+  EXPECT_EQ(served.stats().known_names, 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, VirtualStaticCacheTest, testing::Values(all_backends().back()),
+                         case_name);
 
 }  // namespace
 }  // namespace weir::test
