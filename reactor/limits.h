@@ -78,8 +78,8 @@ inline constexpr std::size_t kFileBytesMax = 256 * 1024;
 // (PIPE_BUF), a terminal nearly always, so that the thread does not wait for a reader.
 inline constexpr std::size_t kThreadWriteBytesMax = 4096;
 
-// One sendfile(2), of which a socket has one a turn: as much as one send, and it takes the reactor's
-// thread half as long, some 100 us. With a quarter of it a file of 1 MiB costs a tenth more.
+// One sendfile(2), of which a socket has one a turn: as much as one send, and it takes the
+// reactor's thread half as long, some 100 us. With a quarter of it 1 MiB costs a tenth more.
 inline constexpr std::size_t kSendFileBytesMax = std::size_t{1} << 20;
 // How far apart the bytes of a file are that are asked for to see whether it is in memory: the
 // kernel reads ahead by 128 KiB, so what it has not read shows. To ask for every page would cost as

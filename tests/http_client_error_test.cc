@@ -437,8 +437,8 @@ TEST_P(ErrorTest, ATimeoutDoesNotGoOnToTheNextRequest) {
 TEST_P(ErrorTest, TimeLimitEndsARequestWithoutAResponse) {
   RULES("4.6.7.11");
   listen();
-  Asked& asked = ask({.time_limit = 30ms});
   const Instant begun = reactor().now();
+  Asked& asked = ask({.time_limit = 30ms});
   ASSERT_TRUE(run_until_over(asked));
   EXPECT_TRUE(asked.events.ends_with(" error close")) << asked.events;
   EXPECT_FALSE(asked.has("response"));
