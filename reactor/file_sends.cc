@@ -11,6 +11,8 @@ namespace weir::inline v1 {
 namespace {
 
 constexpr std::uint32_t kNoPlace = Op::kNoSlot - 1;
+// How long what was in memory counts as being there: pages in use do not go so soon.
+constexpr Duration kSeenFor = std::chrono::milliseconds(10);
 
 }  // namespace
 
@@ -46,9 +48,20 @@ void FileSends::submit(SendFileOp& op) {
 
 void FileSends::look(SendFileOp& op) {
   const std::size_t size = std::min(op.size, limits::kSendFileBytesMax);
-  const std::size_t there = nowait_ ? posix::in_memory(op.file, op.offset, size) : 0;
+  const std::size_t there = nowait_ ? find_in_memory(op, size) : 0;
   if (there > 0) return send(op, there);
   read(op, std::min(size, limits::kColdFileBytesMax));
+}
+
+std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) noexcept {
+  const auto block = static_cast<std::size_t>(op.offset) / limits::kFileProbeStride;
+  Seen& seen = seen_[(static_cast<std::size_t>(op.file) * 7 + block) % seen_.size()];
+  const Instant now = posix::now();
+  const bool same = seen.file == op.file && seen.offset == op.offset && seen.size >= size;
+  if (same && now - seen.at < kSeenFor) return size;
+  const std::size_t found = posix::in_memory(op.file, op.offset, size);
+  if (found == size) seen = {.file = op.file, .offset = op.offset, .size = size, .at = now};
+  return found;
 }
 
 // Of a call that has sent something the kernel does not tell why it fell short, nor will it tell

@@ -1,6 +1,7 @@
 // SendFileOps of a kernel backend. Private to this package.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -26,6 +27,9 @@ class LocalCompletions;
 // for the file only then (no thread was free to read: see kBlockingJobsMax), or when what has just
 // been seen in memory, or lies between what was looked at, has been taken out of it.
 //
+// What was all in memory a moment ago is not asked for again: a crowd sends the same files. It may
+// have been taken out since, or the descriptor be another file's now: then a call may wait, too.
+//
 // An operation ends when what it waits for has ended: nobody needs its file any more, for a job on
 // a thread has a duplicate (see FileOperations).
 //
@@ -44,10 +48,17 @@ class FileSends {
 
  private:
   struct Place;
+  struct Seen {
+    int file = -1;
+    std::int64_t offset = 0;
+    std::size_t size = 0;
+    Instant at;
+  };
 
   static void on_read(Op& op, Completion& completion) noexcept;
   static void on_writable(Op& op, Completion& completion) noexcept;
   void look(SendFileOp& op);
+  std::size_t find_in_memory(const SendFileOp& op, std::size_t size) noexcept;
   void send(SendFileOp& op, std::size_t size);
   void read(SendFileOp& op, std::size_t size);
   void wait(SendFileOp& op);
@@ -58,6 +69,7 @@ class FileSends {
   LocalCompletions& local_;
   std::vector<std::unique_ptr<Place>> places_;  // of operations that have had to wait
   std::vector<std::uint32_t> free_;
+  std::array<Seen, 16> seen_;  // by file and offset
   bool nowait_ = true;
 };
 
