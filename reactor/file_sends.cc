@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "reactor/kernel_backend.h"
 #include "reactor/posix_files.h"
@@ -11,6 +12,8 @@ namespace weir::inline v1 {
 namespace {
 
 constexpr std::uint32_t kNoPlace = Op::kNoSlot - 1;
+// Of an operation that has ended, and of the same one when it comes back: its socket took a part.
+constexpr std::uint32_t kWasFull = Op::kNoSlot - 2;
 // How long what was in memory counts as being there: pages in use do not go so soon.
 constexpr Duration kSeenFor = std::chrono::milliseconds(10);
 
@@ -42,8 +45,12 @@ FileSends::~FileSends() = default;
 
 void FileSends::submit(SendFileOp& op) {
   WEIR_ASSERT(op.size > 0 && op.offset >= 0);
-  op.slot = kNoPlace;
-  look(op);
+  const bool was_full = std::exchange(op.slot, kNoPlace) == kWasFull;
+  if (was_full) {
+    wait(op);
+  } else {
+    look(op);
+  }
 }
 
 void FileSends::look(SendFileOp& op) {
@@ -54,13 +61,16 @@ void FileSends::look(SendFileOp& op) {
 }
 
 std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) noexcept {
-  const auto block = static_cast<std::size_t>(op.offset) / limits::kFileProbeStride;
+  const auto length = static_cast<std::int64_t>(size);
+  const auto block = static_cast<std::size_t>(op.offset) / limits::kSendFileBytesMax;
   Seen& seen = seen_[(static_cast<std::size_t>(op.file) * 7 + block) % seen_.size()];
   const Instant now = posix::now();
-  const bool same = seen.file == op.file && seen.offset == op.offset && seen.size >= size;
-  if (same && now - seen.at < kSeenFor) return size;
+  const bool within = seen.begin <= op.offset && op.offset <= seen.end - length;
+  if (seen.file == op.file && within && now - seen.at < kSeenFor) return size;
   const std::size_t found = posix::in_memory(op.file, op.offset, size);
-  if (found == size) seen = {.file = op.file, .offset = op.offset, .size = size, .at = now};
+  if (found == size) {
+    seen = {.file = op.file, .begin = op.offset, .end = op.offset + length, .at = now};
+  }
   return found;
 }
 
@@ -75,6 +85,7 @@ void FileSends::send(SendFileOp& op, std::size_t size) {
   if (fell_short && posix::is_torn_down(op.fd)) result = -ECONNRESET;
   if (result < 0) backend_.note_failed_send(op.fd);
   finish(op, result);
+  if (fell_short && result > 0) op.slot = kWasFull;
 }
 
 void FileSends::read(SendFileOp& op, std::size_t size) {
@@ -112,6 +123,7 @@ void FileSends::on_writable(Op& op, Completion& completion) noexcept {
 }
 
 void FileSends::cancel(SendFileOp& op) {
+  if (op.slot == kWasFull) return;
   Place& place = *places_[op.slot];
   backend_.cancel(place.reading);
   backend_.cancel(place.waiting);

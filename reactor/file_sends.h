@@ -50,8 +50,8 @@ class FileSends {
   struct Place;
   struct Seen {
     int file = -1;
-    std::int64_t offset = 0;
-    std::size_t size = 0;
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
     Instant at;
   };
 

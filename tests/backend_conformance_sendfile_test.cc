@@ -118,6 +118,31 @@ TEST_P(SendFileDoorTest, CancelledWhileItWaitsItHasSentNothing) {
   }
 }
 
+// Each part but the first finds a socket that took only a part of the one before.
+TEST_P(SendFileDoorTest, CancelledWithItsResultOnTheWay) {
+  const std::string content = stream_part(0, std::size_t{8} << 20);
+  const SharedFile file = file_with(content);
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    Receive& received = receive(ends.b);
+    SendFile& op = send_file(ends.a, file, 0, content.size());
+    std::size_t sent = 0;
+    for (;;) {
+      door().cancel(op);
+      const int result = result_of(op);
+      if (result == -ECANCELED) break;
+      ASSERT_GT(result, 0);
+      sent += static_cast<std::size_t>(result);
+      if (sent == content.size()) break;
+      resend(op, ends.a, file, static_cast<std::int64_t>(sent), content.size() - sent);
+    }
+    ASSERT_TRUE(run_until([&] { return received.total >= sent; }));
+    settle();
+    EXPECT_EQ(received.total, sent);
+    EXPECT_TRUE(received.bytes == content.substr(0, sent));
+  }
+}
+
 TEST_P(SendFileDoorTest, ItGoesOnWhenThePeerReads) {
   const SharedFile file = file_with(std::string(200'000, 'x'));
   for (const bool local : {false, true}) {
