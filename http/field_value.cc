@@ -14,9 +14,8 @@ constexpr char to_lower(char c) noexcept {
 
 }  // namespace
 
-bool equals_lower(std::string_view text, std::string_view lower) noexcept {
-  if (text.size() != lower.size()) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
+bool has_same_letters(const char* text, std::string_view lower) noexcept {
+  for (std::size_t i = 0; i < lower.size(); ++i) {
     if (to_lower(text[i]) != lower[i]) return false;
   }
   return true;

@@ -6,7 +6,10 @@
 namespace weir::inline v1::http {
 
 // ASCII case only. `lower` is in lower case already.
-bool equals_lower(std::string_view text, std::string_view lower) noexcept;
+bool has_same_letters(const char* text, std::string_view lower) noexcept;  // as many as `lower` has
+inline bool equals_lower(std::string_view text, std::string_view lower) noexcept {
+  return text.size() == lower.size() && has_same_letters(text.data(), lower);
+}
 // Without blanks (SP, HTAB) at both ends.
 std::string_view trim_blanks(std::string_view text) noexcept;
 // One or more tchar.

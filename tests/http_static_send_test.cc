@@ -295,6 +295,25 @@ TEST_P(StaticSendTest, ManyFilesInOneResponse) {
   EXPECT_GT(refused, 0);
 }
 
+using FileAtOnceTest = StaticSendTest;
+
+// The connection is not read while the queue is above its high water: for as long as it takes the
+// kernel to get a head and a file, its receive stays as it is.
+TEST_P(FileAtOnceTest, CostsNoCancel) {
+  make("a", content(100'000));
+  serve_files();
+  HttpClient& client = dial();
+  std::size_t expected = 0;
+  for (int i = 0; i < 10; ++i) {
+    if (i == 1) backend_->cancelled_receives = 0;  // the first one opens it
+    client.send(request_for("/a"));
+    expected += 100'000;
+    ASSERT_TRUE(run_until([&] { return client.received().size() > expected; }));
+  }
+  EXPECT_EQ(backend_->cancelled_receives, 0);
+}
+
+WEIR_ON_ALL_BACKENDS(FileAtOnceTest);
 WEIR_ON_ALL_BACKENDS(StaticSendTest);
 WEIR_ON_FILE_THREADS(StaticSendTest);
 

@@ -72,6 +72,7 @@ class FilesBackend final : public RelayBackend {
   std::int64_t ahead = 0;               // seconds
   std::deque<int> failures;             // of the next files that are opened: errno values
   std::function<void()> before_reading;  // the next file, but behind its first look
+  int cancelled_receives = 0;
 
   std::int64_t unix_seconds() const noexcept override {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -84,6 +85,7 @@ class FilesBackend final : public RelayBackend {
     failed_.push_back(&op);
   }
   void cancel(Op& op) noexcept override {
+    if (op.kind == OpKind::recv && op.state == OpState::submitted) ++cancelled_receives;
     if (std::ranges::find(failed_, &op) == failed_.end()) RelayBackend::cancel(op);
   }
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
