@@ -16,7 +16,7 @@ Expected<ClientRequest*> ended(Expected<ClientRequest*> request) {
 }  // namespace
 
 Agent::Agent(Reactor& reactor, AgentOptions options)
-    : core_(new AgentCore(reactor, std::move(options))) {}
+    : core_(new AgentCore(reactor, options)) {}
 
 Agent::~Agent() { core_->abandon(); }
 

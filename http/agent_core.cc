@@ -80,7 +80,7 @@ net::ConnectOptions target_of(const RequestOptions& request) {
 }  // namespace
 
 AgentCore::AgentCore(Reactor& its_reactor, AgentOptions its_options)
-    : reactor(its_reactor), part(HttpPart::of(its_reactor)), options(std::move(its_options)) {}
+    : reactor(its_reactor), part(HttpPart::of(its_reactor)), options(its_options) {}
 
 AgentCore::~AgentCore() {
   const auto give_all_back = [this](Call& call) { part.give_back(call); };

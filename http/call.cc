@@ -146,7 +146,7 @@ void Call::give(net::FileRange&& range) {
 
 void Call::flush() {
   if (connection == nullptr || request.corked_ != 0 || waiting.empty()) return;
-  waiting.drain([this](auto&& piece) { give(std::move(piece)); });
+  waiting.drain([this](auto&& piece) { give(std::forward<decltype(piece)>(piece)); });
 }
 
 void Call::ended(bool complete_body) noexcept {
@@ -243,7 +243,7 @@ bool Call::retry() {
   replayable = false;
   retried = true;
   Waiting rest = std::exchange(waiting, std::exchange(replay, {}));
-  rest.drain([this](auto&& piece) { waiting.add(std::move(piece)); });
+  rest.drain([this](auto&& piece) { waiting.add(std::forward<decltype(piece)>(piece)); });
   agent->retry(*this, lost);
   return true;
 }

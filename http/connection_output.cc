@@ -198,7 +198,7 @@ void Connection::send_waiting(Exchange& exchange) {
     if constexpr (std::is_same_v<Piece, Buffer>) {
       if (piece.size() <= limits::kCopiedPieceMax) return send(piece.view());
     }
-    send(std::move(piece));
+    send(std::forward<Piece>(piece));
   });
 }
 

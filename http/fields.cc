@@ -85,6 +85,7 @@ std::optional<std::string_view> Fields::get(std::string_view name) const noexcep
 std::vector<std::string_view> Fields::values(std::string_view name) const {
   std::vector<std::string_view> all;
   const Group group = find(name);
+  all.reserve(group.count);
   for (std::size_t i = 0; i < group.count; ++i) all.push_back(value_of(lines_[group.first + i]));
   return all;
 }

@@ -189,9 +189,7 @@ void send_ranges(Response& response, const CachedFile& file, std::span<const Byt
 
 void send_whole(Response& response, const CachedFile& file) {
   set_length(response, file.size());
-  if (response.request().method() == Method::head) {
-    response.end();
-  } else if (file.size() == 0) {
+  if (response.request().method() == Method::head || file.size() == 0) {
     response.end();
   } else {
     end_with(response, piece_of(file, {.first = 0, .size = file.size()}));

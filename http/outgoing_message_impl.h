@@ -313,7 +313,9 @@ void OutgoingMessage<Self, Owner>::cork() noexcept {
 
 template <class Self, class Owner>
 void OutgoingMessage<Self, Owner>::uncork() noexcept {
-  if (corked_ == 0 || --corked_ != 0) return;
+  if (corked_ == 0) return;
+  --corked_;
+  if (corked_ != 0) return;
   owner_.look_again();
 }
 

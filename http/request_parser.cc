@@ -34,6 +34,8 @@ struct KnownFields {
         break;
       case 12:
         return once(field, "content-type", content_type, ParseError::content_type_repeated);
+      default:
+        break;
     }
     return ParseError::none;
   }

@@ -8,10 +8,10 @@
 namespace weir::inline v1::http {
 
 Server::Server(Reactor& reactor, ServerOptions options)
-    : core_(new ServerCore(*this, reactor, std::move(options))) {}
+    : core_(new ServerCore(*this, reactor, options)) {}
 
 Server::Server(Reactor& reactor, Handler handler, ServerOptions options)
-    : Server(reactor, std::move(options)) {
+    : Server(reactor, options) {
   on_request(std::move(handler));
 }
 

@@ -44,7 +44,7 @@ ServerCore::ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions i
       server(its_server),
       reactor(its_reactor),
       part(HttpPart::of(its_reactor)),
-      options(std::move(its_options)),
+      options(its_options),
       net(std::in_place, its_reactor, for_connections(options.net)) {
   if (!options.headers_timeout) {
     options.headers_timeout = default_headers_timeout(options.request_timeout);

@@ -16,7 +16,7 @@ net::SocketOptions with_half_open(net::SocketOptions options) {
 }  // namespace
 
 Stream::Stream(Reactor& reactor, net::SocketOptions options)
-    : own_(std::make_unique<detail::OwnSocket>(reactor, with_half_open(std::move(options)))) {
+    : own_(std::make_unique<detail::OwnSocket>(reactor, with_half_open(options))) {
   own_->stream = this;
   own_->socket.on_connect([own = own_.get()](net::Socket&) {
     detail::Output* connect = own->stream->writer_;

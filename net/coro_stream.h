@@ -36,7 +36,7 @@ class Connect;
 
 // The socket of a stream that connects.
 struct OwnSocket {
-  OwnSocket(Reactor& reactor, net::SocketOptions options) : socket(reactor, std::move(options)) {}
+  OwnSocket(Reactor& reactor, net::SocketOptions options) : socket(reactor, options) {}
   net::Socket socket;
   Stream* stream = nullptr;
 };

@@ -139,7 +139,9 @@ void Socket::drain() {
 }
 
 void Socket::uncork() {
-  if (corked_ == 0 || --corked_ != 0) return;
+  if (corked_ == 0) return;
+  --corked_;
+  if (corked_ != 0) return;
   schedule();
 }
 
