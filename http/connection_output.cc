@@ -220,7 +220,10 @@ void Connection::count_answered(Exchange& exchange) noexcept {
   ++tallies.requests_answered;
   tallies.count_response(exchange.response.status_);
   exchange.counted = true;
-  if (tallies.latency != nullptr && exchange.response.measured_ && exchange.complete) {
+  if (tallies.latency == nullptr || !exchange.response.measured_ || !exchange.complete) return;
+  if (sent() == out_) {  // it has ended behind its last byte: no completion would look
+    tallies.latency->record(now() - exchange.begun);
+  } else {
     unsent_.push_back({.begun = exchange.begun, .end_at = out_});
   }
 }

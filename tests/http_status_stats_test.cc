@@ -183,6 +183,23 @@ TEST_P(StatsTest, LatencyIsFromTheHeadToTheLastByte) {
   EXPECT_EQ(stats().requests_answered, 3U);
 }
 
+// All its bytes may be with the kernel before it ends: nothing is sent then that could tell.
+TEST_P(StatsTest, AResponseThatEndsBehindItsLastByteIsMeasuredThen) {
+  Response* held = nullptr;
+  serve([&](Request&, Response& response) { held = &response; }, {.measure_latency = true});
+  HttpClient& client = dial();
+  client.send(kGet);
+  ASSERT_TRUE(run_until([&] { return held != nullptr; }));
+  ASSERT_TRUE(held->set_header("Content-Length", "4"));
+  held->write("body");
+  ASSERT_TRUE(run_until_received(client, "body"));
+  ASSERT_TRUE(run_until([&] { return stats().queue_bytes == 0; }));
+  EXPECT_EQ(stats().latency->count(), 0U);
+  held->end();
+  ASSERT_TRUE(run_until([&] { return stats().requests_answered == 1; }));
+  EXPECT_EQ(stats().latency->count(), 1U);
+}
+
 TEST_P(StatsTest, AResponseThatIsCutOffHasNoLatency) {
   Response* held = nullptr;
   serve([&](Request&, Response& response) { held = &response; }, {.measure_latency = true});
