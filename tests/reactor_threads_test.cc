@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <thread>
 
 #include "tests/backends.h"
+#include "tests/raw_client.h"
 #include "weir/net/server.h"
 
 namespace weir::test {
@@ -38,6 +40,42 @@ class ReactorThreadsTest : public BackendTest {
         reactor.run();
       }).join();
     }
+    done();
+  }
+
+  // The thread that has run it goes on with something else, and nothing of the reactor with it.
+  static void destroy_while_its_thread_lives(bool by_turns) {
+    alarm(kSecondsMax);
+    std::atomic<bool> ran{false};
+    std::atomic<bool> over{false};
+    std::thread runner;
+    std::uint16_t port = 0;
+    {
+      Reactor reactor(options());
+      net::Server server(reactor);
+      const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+      if (!bound) std::_Exit(2);
+      port = bound->port();
+      runner = std::thread([&] {
+        if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
+        if (by_turns) {
+          reactor.run_once(Duration::zero());
+        } else {
+          reactor.run();
+        }
+        ran = true;
+        ran.notify_one();
+        over.wait(false);
+      });
+      ran.wait(false);
+    }
+    // The kernel ends it all soon, not at once.
+    while (RawClient(port).connected()) {
+    }
+    if (errno != ECONNREFUSED) std::_Exit(4);
+    over = true;
+    over.notify_one();
+    runner.join();
     done();
   }
 
@@ -95,6 +133,13 @@ class ReactorThreadsTest : public BackendTest {
 
 TEST_P(ReactorThreadsTest, OneThreadRunsItAndAnotherDestroysItWithOperationsInFlight) {
   EXPECT_EXIT(run_here_destroy_there(), testing::ExitedWithCode(0), "");
+}
+
+TEST_P(ReactorThreadsTest, NothingOfItStaysWithAThreadThatGoesOn) {
+  for (const bool by_turns : {false, true}) {
+    EXPECT_EXIT(destroy_while_its_thread_lives(by_turns), testing::ExitedWithCode(0), "")
+        << (by_turns ? "run_once()" : "run()");
+  }
 }
 
 TEST_P(ReactorThreadsTest, ATurnOfAnotherThreadIsABugAndSaysSo) {
