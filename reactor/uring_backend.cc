@@ -107,9 +107,11 @@ class UringBackend final : public KernelBackend {
 };
 
 // A ring has one issuer. When the reactor is destroyed by another thread than ran it, the ring is
-// closed, which soon cancels everything in the kernel, and every operation ends.
+// closed, which soon cancels everything in the kernel, and every operation ends. Before, what that
+// thread has left is taken: connections that were accepted are to be closed.
 void UringBackend::lose_ring() noexcept {
   if (ring_.ring == nullptr) return;
+  for (Completion one; reap({&one, 1}) != 0;) local_.push(std::exchange(one, {}));
   ring_.ring.reset();
   for (Request& request : requests_) {
     Op* op = std::exchange(request.op, nullptr);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <thread>
+#include <vector>
 
 #include "tests/backends.h"
 #include "tests/raw_client.h"
@@ -79,6 +80,34 @@ class ReactorThreadsTest : public BackendTest {
     done();
   }
 
+  // More connections come than one turn handles, and that turn is the last one.
+  static void destroy_with_results_that_wait() {
+    alarm(kSecondsMax);
+    std::vector<RawClient> clients;
+    std::size_t accepted = 0;
+    {
+      Reactor reactor(options());
+      net::Server server(reactor);
+      server.on_connection([&](net::Socket&) { ++accepted; });
+      const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+      if (!bound) std::_Exit(2);
+      while (clients.size() < 2 * limits::kCompletionsPerTurnMax) {
+        if (!clients.emplace_back(bound->port()).connected()) std::_Exit(4);
+      }
+      std::thread([&] {
+        if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
+        reactor.run();
+      }).join();
+    }
+    if (accepted == clients.size()) std::_Exit(5);
+    for (const RawClient& client : clients) {
+      char byte = 0;
+      const bool waits = recv(client.fd(), &byte, 1, 0) < 0 && errno == EAGAIN;
+      if (waits) std::_Exit(6);
+    }
+    done();
+  }
+
   static void run_by_turns_on_two_threads() {
     alarm(kSecondsMax);
     Reactor reactor(options());
@@ -140,6 +169,10 @@ TEST_P(ReactorThreadsTest, NothingOfItStaysWithAThreadThatGoesOn) {
     EXPECT_EXIT(destroy_while_its_thread_lives(by_turns), testing::ExitedWithCode(0), "")
         << (by_turns ? "run_once()" : "run()");
   }
+}
+
+TEST_P(ReactorThreadsTest, NoConnectionIsLeftOpenThatNobodyHasSeen) {
+  EXPECT_EXIT(destroy_with_results_that_wait(), testing::ExitedWithCode(0), "");
 }
 
 TEST_P(ReactorThreadsTest, ATurnOfAnotherThreadIsABugAndSaysSo) {
