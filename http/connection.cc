@@ -76,9 +76,8 @@ void Connection::on_stream_end() noexcept {
 
 void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
-  const std::size_t left = in_stream();
-  count_sent(out_ - left);
-  if (pipeline_.empty() && left == 0) idle_since_ = now();
+  count_sent();
+  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
   run();
 }
 

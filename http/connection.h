@@ -143,10 +143,10 @@ class Connection final : private net::StreamUser, private Task {
   bool goes_out(const Exchange& exchange) const noexcept;
   std::size_t staged() const noexcept;
   std::size_t in_stream() const noexcept;
-  std::uint64_t sent() const noexcept { return out_ - in_stream(); }
+  std::uint64_t sent() const noexcept;
   void count_answered(Exchange& exchange) noexcept;
   void count_written() noexcept;
-  void count_sent(std::uint64_t in_kernel) noexcept;
+  void count_sent() noexcept;
   void measure(std::uint64_t in_kernel) noexcept;
 
   // connection_end.cc
@@ -190,7 +190,7 @@ class Connection final : private net::StreamUser, private Task {
   std::uint64_t out_ = 0;             // bytes of output that went to the stream
   net::Queued waiting_;               // output that waits for its turn
   std::uint64_t counted_written_ = 0;  // of out_ and waiting_
-  std::uint64_t counted_sent_ = 0;     // of sent()
+  std::uint64_t counted_sent_ = 0;     // of sent(), when the stream told something last
   std::vector<Unsent> unsent_;        // measured responses that are not all with the kernel
   std::uint64_t body_bytes_ = 0;      // of the request that is being read
   std::uint64_t dropped_bytes_ = 0;   // of its body, or while lingering: read for nobody

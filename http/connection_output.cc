@@ -177,6 +177,13 @@ std::size_t Connection::in_stream() const noexcept {
   return stream_.writable_length() + staged();
 }
 
+// Of our output, with the kernel. What somebody else writes, as a listener of client errors does,
+// is taken for ours while it waits: what was sent may be told late, but never too early.
+std::uint64_t Connection::sent() const noexcept {
+  const std::uint64_t left = std::min<std::uint64_t>(in_stream(), out_);
+  return std::max(out_ - left, counted_sent_);
+}
+
 // ---- The pipeline ----
 
 void Connection::take_turn(Exchange& exchange) noexcept {
@@ -220,7 +227,10 @@ void Connection::count_answered(Exchange& exchange) noexcept {
   ++tallies.requests_answered;
   tallies.count_response(exchange.response.status_);
   exchange.counted = true;
-  if (tallies.latency != nullptr && exchange.response.measured_ && exchange.complete) {
+  if (tallies.latency == nullptr || !exchange.response.measured_ || !exchange.complete) return;
+  if (sent() == out_) {  // it has ended behind its last byte: no completion would look
+    tallies.latency->record(now() - exchange.begun);
+  } else {
     unsent_.push_back({.begun = exchange.begun, .end_at = out_});
   }
 }
@@ -232,7 +242,8 @@ void Connection::count_written() noexcept {
   counted_written_ = written;
 }
 
-void Connection::count_sent(std::uint64_t in_kernel) noexcept {
+void Connection::count_sent() noexcept {
+  const std::uint64_t in_kernel = sent();
   core_.tallies.bytes_out += in_kernel - counted_sent_;
   counted_sent_ = in_kernel;
   if (!unsent_.empty()) measure(in_kernel);

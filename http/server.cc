@@ -37,11 +37,14 @@ Expected<Address> Server::listen(const net::ListenAt& at, Function<void(Server&)
   auto call = boxed([this, listening = std::move(once_listening)](net::Server&) mutable {
     if (listening) listening(*this);
   });
-  auto bound = core_->net->listen(at, std::move(call));
-  if (bound) {
-    core_->closing = false;
-    core_->drain_timer.cancel();
-  }
+  net::ListenAt of_net = at;
+  of_net.stop = {};  // would close the listener alone
+  auto bound = core_->net->listen(of_net, std::move(call));
+  if (!bound) return bound;
+  core_->closing = false;
+  core_->drain_timer.cancel();
+  core_->stop.reset();
+  if (at.stop.stop_possible()) core_->stop.emplace(at.stop, ServerCore::Stop{this});
   return bound;
 }
 
@@ -49,6 +52,7 @@ bool Server::listening() const noexcept { return core_->net->listening(); }
 Address Server::address() const { return core_->net->address(); }
 
 Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
+  core_->stop.reset();
   core_->begin_closing();
   for (Connection* connection : core_->connections) connection->server_closes();
   if (!done) return core_->net->close();

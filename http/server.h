@@ -39,7 +39,8 @@ class Server {
   Server& operator=(const Server&) = delete;
   ~Server();
 
-  // As net::Server::listen(). Mistake::out_of_range when the options contradict one another.
+  // As net::Server::listen(); ListenAt::stop closes this server. Mistake::out_of_range when the
+  // options contradict one another.
   Expected<Address> listen(const net::ListenAt& at, Function<void(Server&)> once_listening = {});
   Expected<Address> listen() { return listen({.port = 0}); }
   bool listening() const noexcept;
@@ -89,8 +90,8 @@ class Server {
   ListenerId on_timeout(Function<void(net::Socket&)> call, Times times = Times::always);
   ListenerId on_server_error(Function<void(Server&, const Error&)> call,
                              Times times = Times::always);
-  // close() or drain() was called, for the first time since listen(). What has no end of its own,
-  // as a stream of events, is to come to one.
+  // close() or drain() was called, or a stop asked for, for the first time since listen(). What has
+  // no end of its own, as a stream of events, is to come to one.
   ListenerId on_closing(Function<void(Server&)> call, Times times = Times::always);
   // After close(), when no connection is left.
   ListenerId on_server_close(Function<void(Server&)> call, Times times = Times::always);

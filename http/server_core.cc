@@ -102,6 +102,7 @@ void ServerCore::abandon() {
   gone = true;
   unlink();
   drain_timer.cancel();
+  stop.reset();
   for (Connection* connection : connections) connection->abandon();
   connections.clear();
   net.reset();

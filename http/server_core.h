@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,11 @@ struct UpgradeOffer {
 
 // Owner: the Server, until it goes; then a task, when no handler can be running.
 struct ServerCore : private Task {
+  struct Stop {
+    Server* server;
+    void operator()() const { static_cast<void>(server->close()); }
+  };
+
   ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions its_options);
 
   // The server goes: no handler is called any more, all connections end.
@@ -75,6 +81,7 @@ struct ServerCore : private Task {
   Connection* staged_for = nullptr;
   ServerTallies tallies;
   Timer drain_timer;
+  std::optional<std::stop_callback<Stop>> stop;  // of the listen() that holds
   bool closing = false;  // close() was called
   bool gone = false;     // the server is
 

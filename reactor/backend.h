@@ -251,6 +251,9 @@ class Backend {
   // Sends off what was submitted, waits until `until` or for the first completion, and fills
   // `batch` with at most its size. May return 0 early. An instant in the past only looks.
   virtual std::size_t poll(Instant until, std::span<Completion> batch) noexcept = 0;
+  // The polls in between are one thread's, which no other thread interrupts to destroy this.
+  virtual void run_begins() noexcept {}
+  virtual void run_ends() noexcept {}
   // Any thread, any number of times: makes the poll() that runs now, or else the next one, return.
   virtual void wake() noexcept = 0;
   virtual Instant now() const noexcept = 0;

@@ -99,7 +99,9 @@ bool Reactor::alive() const noexcept {
 
 void Reactor::run() {
   in_run_ = true;
+  backend_->run_begins();
   while (!stop_.load(std::memory_order_acquire) && alive()) run_once(kNever);
+  backend_->run_ends();
   in_run_ = false;
   stop_.store(false, std::memory_order_release);
 }

@@ -13,6 +13,7 @@
 #include "reactor/uring_prepare.h"
 #include "reactor/uring_probe.h"
 #include "reactor/uring_state.h"
+#include "reactor/uring_thread.h"
 
 namespace weir::inline v1::uring {
 namespace {
@@ -30,6 +31,8 @@ class UringBackend final : public KernelBackend {
   void submit(Op& op) noexcept override;
   void cancel(Op& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
+  void run_begins() noexcept override { thread_.run_begins(); }
+  void run_ends() noexcept override { thread_.run_ends(ring_.ring.get()); }
   void release(int fd) noexcept override {
     files().forget(fd);
     if (fds_[fd].operations != 0) return;
@@ -48,9 +51,7 @@ class UringBackend final : public KernelBackend {
 
  private:
   io_uring& ring() noexcept { return *ring_.ring; }
-  bool is_ours() const noexcept { return issuer_ == 0 || issuer_ == detail::this_thread(); }
   // Submissions.
-  void enable() noexcept;
   void lose_ring() noexcept;
   void queue_waiting() noexcept;
   io_uring_sqe* get_sqe() noexcept;
@@ -100,23 +101,17 @@ class UringBackend final : public KernelBackend {
   std::vector<std::uint64_t> blocked_cancels_;  // user_data of requests to cancel
   std::uint64_t returned_seen_ = 0;
   posix::Fd event_fd_;
-  std::uint64_t issuer_ = 0;  // the thread that enabled the ring
+  RingThread thread_{options_.register_ring_fd};
   bool wake_armed_ = false;      // a poll on the wake fd is with the kernel
   bool starved_news_ = false;    // a receive in starved_ has no watch yet
 };
 
-// The ring is made disabled so that whichever thread runs the reactor becomes its single issuer.
-void UringBackend::enable() noexcept {
-  if (issuer_ != 0) return;
-  issuer_ = detail::this_thread();
-  WEIR_ASSERT(enable_ring(ring()) == 0);
-  if (options_.register_ring_fd) io_uring_register_ring_fd(&ring());
-}
-
 // A ring has one issuer. When the reactor is destroyed by another thread than ran it, the ring is
-// closed, which cancels everything in the kernel, and every operation ends.
+// closed, which soon cancels everything in the kernel, and every operation ends. Before, what that
+// thread has left is taken: connections that were accepted are to be closed.
 void UringBackend::lose_ring() noexcept {
   if (ring_.ring == nullptr) return;
+  for (Completion one; reap({&one, 1}) != 0;) local_.push(std::exchange(one, {}));
   ring_.ring.reset();
   for (Request& request : requests_) {
     Op* op = std::exchange(request.op, nullptr);
@@ -132,7 +127,7 @@ void UringBackend::lose_ring() noexcept {
 io_uring_sqe* UringBackend::get_sqe() noexcept {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring());
   // Before the first poll() it is not known whose ring this is: what does not fit waits.
-  if (sqe != nullptr || issuer_ == 0 || !is_ours()) return sqe;
+  if (sqe != nullptr || !thread_.is_known() || !thread_.is_this()) return sqe;
   ++counters_.system_calls;
   io_uring_submit(&ring());
   return io_uring_get_sqe(&ring());
@@ -273,7 +268,7 @@ void UringBackend::send_now(SendOp& op) noexcept {
 
 // What waits for room, for the end of the batch or for memory goes to the submission queue.
 void UringBackend::queue_waiting() noexcept {
-  enable();
+  thread_.enable(ring());
   if (!wake_armed_) arm_wake();
   for (std::size_t i = blocked_cancels_.size(); i > 0; --i) {
     io_uring_sqe* sqe = get_sqe();
@@ -291,7 +286,7 @@ void UringBackend::queue_waiting() noexcept {
 
 std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
   collect_answers();
-  if (!is_ours()) lose_ring();
+  if (!thread_.is_this()) lose_ring();
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
   std::size_t count = local_.empty() ? 0 : take_local(batch);
@@ -668,7 +663,7 @@ int UringBackend::source_fd() noexcept {
 // The ring is entered first and the eventfd read after it: entering posts completions, and each
 // post signals the eventfd again.
 void UringBackend::prepare(Instant until) noexcept {
-  if (!is_ours()) lose_ring();
+  if (!thread_.is_this()) lose_ring();
   if (ring_.ring == nullptr) return prepare_host(until, !local_.empty());
   queue_waiting();
   ++counters_.system_calls;

@@ -1,13 +1,9 @@
 #include "reactor/uring_probe.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 
-#include "weir/reactor/assert.h"
 
 namespace weir::inline v1 {
 namespace {
@@ -112,12 +108,6 @@ bool add_buffers(UringRing& made, const BackendOptions& options) {
 }
 
 }  // namespace
-
-int enable_ring(io_uring& ring) noexcept {
-  const long result = ::syscall(__NR_io_uring_register, ring.ring_fd,
-                                IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
-  return result == 0 ? 0 : -errno;
-}
 
 Expected<UringRing> make_uring_ring(const BackendOptions& options) {
   if (const int error = try_round_trip(options.uring); error != 0) return failure(refusal(error));

@@ -33,8 +33,4 @@ struct UringRing {
 // smaller on ENOMEM, a plain buffer ring before Linux 6.12. The error says what to do.
 Expected<UringRing> make_uring_ring(const BackendOptions& options);
 
-// The calling thread becomes the ring's single issuer. -errno on failure. (liburing 2.3 declares
-// io_uring_enable_rings but does not export it.)
-int enable_ring(io_uring& ring) noexcept;
-
 }  // namespace weir::inline v1

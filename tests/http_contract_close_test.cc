@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -209,6 +210,53 @@ TEST_P(ServerCloseTest, OneThatDoesNotListenSaysSo) {
   close();
   ASSERT_TRUE(run_until_closed());
   EXPECT_FALSE(server().close().has_value());
+}
+
+TEST_P(ServerCloseTest, ARequestToStopClosesItLikewise) {
+  RULES("4.5.7.15");
+  start_noted({.keep_alive_timeout = 0s});
+  close();
+  ASSERT_TRUE(run_until_closed());
+  events_.clear();
+  int closing = 0;
+  server().on_closing([&](http::Server&) { ++closing; });
+  std::stop_source stop;
+  const net::ListenAt at{.port = 0, .host = "127.0.0.1", .stop = stop.get_token()};
+  const auto bound = server().listen(at);
+  ASSERT_TRUE(bound.has_value()) << bound.error().message();
+  to_.port = bound->port();
+  HttpClient& idle = dial_idle();
+  HttpClient& busy = dial_with(get("/held"));
+  stop.request_stop();
+  EXPECT_FALSE(server().listening());
+  ASSERT_TRUE(run_until_over(idle));
+  EXPECT_EQ(idle.received(), "");
+  EXPECT_EQ(closing, 1);
+  answer_held(1);
+  ASSERT_TRUE(run_until_over(busy));
+  EXPECT_EQ(without_date(busy.received()), last_reply("/held"));
+  busy.end();
+  ASSERT_TRUE(run_until([&] { return events_ == "server_close "; }));
+}
+
+TEST_P(ServerCloseTest, ARequestToStopOfAnEarlierListenIsForgotten) {
+  RULES("4.5.7.15");
+  start_noted();
+  std::stop_source stop;
+  close();
+  ASSERT_TRUE(run_until_closed());
+  net::ListenAt at{.port = 0, .host = "127.0.0.1", .stop = stop.get_token()};
+  ASSERT_TRUE(server().listen(at).has_value());
+  close();
+  at.stop = {};
+  ASSERT_TRUE(server().listen(at).has_value());
+  stop.request_stop();
+  EXPECT_TRUE(server().listening());
+  // One that was made before closes it at once.
+  close();
+  at.stop = stop.get_token();
+  ASSERT_TRUE(server().listen(at).has_value());
+  EXPECT_FALSE(server().listening());
 }
 
 TEST_P(ServerCloseTest, IdleConnectionsAlone) {

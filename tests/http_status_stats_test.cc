@@ -86,6 +86,34 @@ TEST_P(StatsTest, RefusalsAreCountedWithTheirAnswers) {
   EXPECT_EQ(now.responses, (Responses{0, 0, 0, 1, 0, 0}));
 }
 
+// What a listener writes behind the responses before it is not of http.
+TEST_P(StatsTest, BytesOfAClientErrorListenerAreNotCounted) {
+  bool finished = false;
+  std::uint64_t out_at_finish = 0;
+  serve([&](Request&, Response& response) {
+    response.on_finish([&](Response&) {
+      finished = true;
+      out_at_finish = stats().bytes_out;
+    });
+    response.end("first");
+  });
+  server().on_client_error([](const http::ClientError&, Socket& socket) {
+    socket.end(std::string(8U << 20, 'x'));
+  });
+  HttpClient& client = dial(false);
+  client.send(std::string(kGet) + "no request\r\n\r\n");
+  ASSERT_TRUE(run_until([&] { return stats().refusals == 1; }));
+  run_for(50ms);
+  EXPECT_LT(stats().bytes_out, 1000U);
+  client.read();
+  client.socket().resume();
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  const std::size_t of_http = client.received().size() - (8U << 20);
+  EXPECT_TRUE(finished);
+  EXPECT_EQ(out_at_finish, of_http) << "finished before its bytes were with the kernel";
+  EXPECT_EQ(stats().bytes_out, of_http);
+}
+
 TEST_P(StatsTest, ARequestWhoseConnectionEndsIsCutOff) {
   bool asked = false;
   serve([&](Request&, Response&) { asked = true; });
@@ -181,6 +209,23 @@ TEST_P(StatsTest, LatencyIsFromTheHeadToTheLastByte) {
   ASSERT_TRUE(run_until_received(client, "third"));
   ASSERT_TRUE(run_until([&] { return stats().latency->count() == 2; }));
   EXPECT_EQ(stats().requests_answered, 3U);
+}
+
+// All its bytes may be with the kernel before it ends: nothing is sent then that could tell.
+TEST_P(StatsTest, AResponseThatEndsBehindItsLastByteIsMeasuredThen) {
+  Response* held = nullptr;
+  serve([&](Request&, Response& response) { held = &response; }, {.measure_latency = true});
+  HttpClient& client = dial();
+  client.send(kGet);
+  ASSERT_TRUE(run_until([&] { return held != nullptr; }));
+  ASSERT_TRUE(held->set_header("Content-Length", "4"));
+  held->write("body");
+  ASSERT_TRUE(run_until_received(client, "body"));
+  ASSERT_TRUE(run_until([&] { return stats().queue_bytes == 0; }));
+  EXPECT_EQ(stats().latency->count(), 0U);
+  held->end();
+  ASSERT_TRUE(run_until([&] { return stats().requests_answered == 1; }));
+  EXPECT_EQ(stats().latency->count(), 1U);
 }
 
 TEST_P(StatsTest, AResponseThatIsCutOffHasNoLatency) {

@@ -3,10 +3,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <thread>
+#include <vector>
 
 #include "tests/backends.h"
+#include "tests/raw_client.h"
 #include "weir/net/server.h"
 
 namespace weir::test {
@@ -37,6 +40,70 @@ class ReactorThreadsTest : public BackendTest {
         if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
         reactor.run();
       }).join();
+    }
+    done();
+  }
+
+  // The thread that has run it goes on with something else, and nothing of the reactor with it.
+  static void destroy_while_its_thread_lives(bool by_turns) {
+    alarm(kSecondsMax);
+    std::atomic<bool> ran{false};
+    std::atomic<bool> over{false};
+    std::thread runner;
+    std::uint16_t port = 0;
+    {
+      Reactor reactor(options());
+      net::Server server(reactor);
+      const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+      if (!bound) std::_Exit(2);
+      port = bound->port();
+      runner = std::thread([&] {
+        if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
+        if (by_turns) {
+          reactor.run_once(Duration::zero());
+        } else {
+          reactor.run();
+        }
+        ran = true;
+        ran.notify_one();
+        over.wait(false);
+      });
+      ran.wait(false);
+    }
+    // The kernel ends it all soon, not at once.
+    while (RawClient(port).connected()) {
+    }
+    if (errno != ECONNREFUSED) std::_Exit(4);
+    over = true;
+    over.notify_one();
+    runner.join();
+    done();
+  }
+
+  // More connections come than one turn handles, and that turn is the last one.
+  static void destroy_with_results_that_wait() {
+    alarm(kSecondsMax);
+    std::vector<RawClient> clients;
+    std::size_t accepted = 0;
+    {
+      Reactor reactor(options());
+      net::Server server(reactor);
+      server.on_connection([&](net::Socket&) { ++accepted; });
+      const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+      if (!bound) std::_Exit(2);
+      while (clients.size() < 2 * limits::kCompletionsPerTurnMax) {
+        if (!clients.emplace_back(bound->port()).connected()) std::_Exit(4);
+      }
+      std::thread([&] {
+        if (!reactor.post([&] { reactor.stop(); })) std::_Exit(3);
+        reactor.run();
+      }).join();
+    }
+    if (accepted == clients.size()) std::_Exit(5);
+    for (const RawClient& client : clients) {
+      char byte = 0;
+      const bool waits = recv(client.fd(), &byte, 1, 0) < 0 && errno == EAGAIN;
+      if (waits) std::_Exit(6);
     }
     done();
   }
@@ -95,6 +162,17 @@ class ReactorThreadsTest : public BackendTest {
 
 TEST_P(ReactorThreadsTest, OneThreadRunsItAndAnotherDestroysItWithOperationsInFlight) {
   EXPECT_EXIT(run_here_destroy_there(), testing::ExitedWithCode(0), "");
+}
+
+TEST_P(ReactorThreadsTest, NothingOfItStaysWithAThreadThatGoesOn) {
+  for (const bool by_turns : {false, true}) {
+    EXPECT_EXIT(destroy_while_its_thread_lives(by_turns), testing::ExitedWithCode(0), "")
+        << (by_turns ? "run_once()" : "run()");
+  }
+}
+
+TEST_P(ReactorThreadsTest, NoConnectionIsLeftOpenThatNobodyHasSeen) {
+  EXPECT_EXIT(destroy_with_results_that_wait(), testing::ExitedWithCode(0), "");
 }
 
 TEST_P(ReactorThreadsTest, ATurnOfAnotherThreadIsABugAndSaysSo) {

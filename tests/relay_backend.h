@@ -18,6 +18,8 @@ class RelayBackend : public Backend {
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
     return behind_->poll(until, batch);
   }
+  void run_begins() noexcept override { behind_->run_begins(); }
+  void run_ends() noexcept override { behind_->run_ends(); }
   void wake() noexcept override { behind_->wake(); }
   Instant now() const noexcept override { return behind_->now(); }
   std::int64_t unix_seconds() const noexcept override { return behind_->unix_seconds(); }
