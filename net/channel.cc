@@ -333,6 +333,7 @@ void Channel::finish_close_if_idle() noexcept {
     reactor.backend().release(fd_);
   } else if (fd_ >= 0) {
     reactor.backend().close(fd_);
+    net_.connection_closed();
   }
   --reactor.ledger().sockets;
   net_.channels().destroy(this);

@@ -2,14 +2,17 @@
 
 #include <cerrno>
 
+#include "weir/net/net_part.h"
+
 namespace weir::inline v1::net {
 
-Listener* Listener::create(Reactor& reactor, int fd, std::string path, ListenerOwner& owner) {
-  return new Listener(reactor, fd, std::move(path), owner);
+Listener* Listener::create(NetPart& net, int fd, std::string path, ListenerOwner& owner) {
+  return new Listener(net, fd, std::move(path), owner);
 }
 
-Listener::Listener(Reactor& reactor, int fd, std::string path, ListenerOwner& owner)
-    : reactor_(reactor),
+Listener::Listener(NetPart& net, int fd, std::string path, ListenerOwner& owner)
+    : net_(net),
+      reactor_(net.reactor()),
       owner_(&owner),
       accept_(
           [](Op& op, Completion& completion) noexcept {
@@ -21,17 +24,25 @@ Listener::Listener(Reactor& reactor, int fd, std::string path, ListenerOwner& ow
             static_cast<Owned<PollOp>&>(op).listener.client_waits();
           },
           *this),
+      resting_(*this),
       path_(std::move(path)),
       fd_(fd) {
   accept_.fd = poll_.fd = fd;
   poll_.wanted = {Events::readable};
   reactor_.adopt(*this);
+  accept();
+}
+
+void Listener::accept() noexcept {
+  closings_seen_ = net_.closings();
   reactor_.backend().submit(accept_);
 }
 
 void Listener::accepted(const Completion& completion) noexcept {
   if (completion.result >= 0) {
-    told_ = false;
+    closings_seen_ = net_.closings();
+    // What is accepted sooner after a refusal belongs to the burst that is going on.
+    if (reactor_.now() - refused_at_ >= weir::limits::kAcceptBackoff) told_ = false;
     if (closing_) {
       reactor_.backend().close(completion.result);
     } else {
@@ -47,9 +58,18 @@ void Listener::accepted(const Completion& completion) noexcept {
 
 void Listener::rest(std::error_code reason) noexcept {
   reason_ = reason;
-  rest_ = reactor_.after(weir::limits::kAcceptBackoff,
-                         [this] { reactor_.backend().submit(poll_); });
+  refused_at_ = reactor_.now();
+  // A connection that has closed meanwhile may have left what was missing.
+  if (closings_seen_ != net_.closings()) return reactor_.backend().submit(poll_);
+  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] { wake(); });
   rest_.unref();
+  net_.add_resting(resting_);
+}
+
+void Listener::wake() noexcept {
+  resting_.unlink();
+  rest_.cancel();
+  reactor_.backend().submit(poll_);
 }
 
 void Listener::client_waits() noexcept {
@@ -58,12 +78,13 @@ void Listener::client_waits() noexcept {
   if (!std::exchange(told_, true)) owner_->on_accept_error(reason_);
   in_callback_ = false;
   if (closing_) return finish_close_if_idle();
-  reactor_.backend().submit(accept_);
+  accept();
 }
 
 void Listener::close() noexcept {
   if (closing_) return;
   closing_ = true;
+  resting_.unlink();
   rest_.cancel();
   if (!path_.empty()) reactor_.backend().remove_path(path_);
   reactor_.backend().cancel(accept_);

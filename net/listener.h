@@ -1,13 +1,16 @@
 // A listening socket and its accepting, through times without descriptors or memory.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
+#include "weir/reactor/intrusive_list.h"
 #include "weir/reactor/reactor.h"
 
 namespace weir::inline v1::net {
 
 class Listener;
+class NetPart;
 
 // All calls but on_listener_closed() come from the reactor.
 class ListenerOwner {
@@ -22,17 +25,26 @@ class ListenerOwner {
   ~ListenerOwner() = default;
 };
 
+// A listener among those that rest.
+struct RestingListener : ListNode {
+  explicit RestingListener(Listener& its_listener) noexcept : listener(its_listener) {}
+  Listener& listener;
+};
+
 // Owned by the reactor. Without descriptors (EMFILE, ENFILE) or memory it rests for kAcceptBackoff,
-// then waits for a client before it accepts again: it neither spins nor goes deaf.
+// or until a connection of the reactor closes, then waits for a client before it accepts again: it
+// neither spins nor goes deaf.
 class Listener final : public Resident {
  public:
   // Takes over the fd. `path` is the file of a Unix socket that close() removes, or empty.
-  static Listener* create(Reactor& reactor, int fd, std::string path, ListenerOwner& owner);
+  static Listener* create(NetPart& net, int fd, std::string path, ListenerOwner& owner);
 
   int fd() const noexcept { return fd_; }
   // Connections that the kernel has accepted meanwhile are closed. on_listener_closed() follows.
   void close() noexcept;
   void abandon() noexcept override;
+  // Ends a rest.
+  void wake() noexcept;
 
  private:
   template <class Base>
@@ -41,19 +53,24 @@ class Listener final : public Resident {
     Listener& listener;
   };
 
-  Listener(Reactor& reactor, int fd, std::string path, ListenerOwner& owner);
+  Listener(NetPart& net, int fd, std::string path, ListenerOwner& owner);
   ~Listener() = default;
+  void accept() noexcept;
   void accepted(const Completion& completion) noexcept;
   void rest(std::error_code reason) noexcept;
   void client_waits() noexcept;
   void finish_close_if_idle() noexcept;
 
+  NetPart& net_;
   Reactor& reactor_;
   ListenerOwner* owner_;
   Owned<AcceptOp> accept_;
   Owned<PollOp> poll_;  // after a rest: is there a client?
   Timer rest_;
+  RestingListener resting_;
   std::error_code reason_;
+  Instant refused_at_;
+  std::uint64_t closings_seen_ = 0;  // when the kernel was asked, or has last said yes
   std::string path_;
   int fd_;
   bool told_ = false;  // the owner knows of the burst that is going on

@@ -70,6 +70,11 @@ void NetPart::shed() noexcept {
   largest->op.channel->owner()->on_over_budget(must_close);
 }
 
+void NetPart::connection_closed() noexcept {
+  ++closings_;
+  while (!resting_.empty()) resting_.front().listener.wake();
+}
+
 void NetPart::destroy_later(Condemned condemned) {
   condemned_.push_back(condemned);
   reactor_.schedule(reaper_);

@@ -1,10 +1,12 @@
 // What net keeps for each reactor: memory for its objects, and the budget of all write queues.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "weir/net/channel.h"
 #include "weir/net/limits.h"
+#include "weir/net/listener.h"
 #include "weir/net/lookup.h"
 #include "weir/reactor/reactor.h"
 
@@ -41,6 +43,11 @@ class NetPart {
   bool over_budget() const noexcept;
   void set_budget(std::size_t bytes) noexcept { reactor_.ledger().queue_bytes_max = bytes; }
 
+  // Listeners without descriptors or memory go on as soon as a connection has given some back.
+  void add_resting(RestingListener& resting) noexcept { resting_.push_back(resting); }
+  void connection_closed() noexcept;
+  std::uint64_t closings() const noexcept { return closings_; }
+
   // Destroys a thing when no handler of it can be running any more: in a task of its own.
   struct Condemned {
     void* object;
@@ -64,6 +71,8 @@ class NetPart {
   IntrusiveList<Output> in_use_;
   IntrusiveList<Output> spare_;
   std::size_t spare_count_ = 0;
+  IntrusiveList<RestingListener> resting_;
+  std::uint64_t closings_ = 0;
   bool shed_due_ = false;
   Reaper reaper_;
   std::vector<Condemned> condemned_;

@@ -191,7 +191,7 @@ void Server::start_listening(int fd, Address address, bool created) {
     if (socket.keep_alive) set_keep_alive_on(backend, fd, true, socket.keep_alive_delay);
   }
   const bool has_file = created && address.is_unix() && address.path().front() != '\0';
-  listener_ = Listener::create(net_.reactor(), fd, has_file ? address.path() : "", *this);
+  listener_ = Listener::create(net_, fd, has_file ? address.path() : "", *this);
   address_ = address;
   listening_due_ = true;
   net_.reactor().schedule(*this);

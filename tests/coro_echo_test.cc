@@ -18,6 +18,10 @@ class CoroEchoServer {
     clients_.spawn(serve(acceptor_, clients_));
     return bound;
   }
+  template <class Callable>
+  void on_connection(Callable call) {
+    acceptor_.server().on_connection(std::move(call));
+  }
   std::size_t connections() { return acceptor_.server().connections(); }
 
  private:

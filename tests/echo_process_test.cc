@@ -1,34 +1,27 @@
 // The echo server as its users run it: a process of its own, on each backend, under plain sockets,
-// rude peers, too few descriptors and kernels that refuse.
+// rude peers and kernels that refuse.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
-#include <fstream>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "bench/server_process.h"
+#include "tests/process.h"
 #include "tests/raw_client.h"
 
 namespace weir::test {
 namespace {
 
 using bench::ServerProcess;
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 std::string echo_server;
 std::string confined;
@@ -43,43 +36,6 @@ std::vector<std::string> confine(std::vector<std::string> limits,
   limits.push_back("--");
   limits.insert(limits.end(), command.begin(), command.end());
   return limits;
-}
-
-std::size_t open_fds(pid_t pid) {
-  const std::filesystem::directory_iterator fds("/proc/" + std::to_string(pid) + "/fd");
-  return static_cast<std::size_t>(std::distance(begin(fds), end(fds)));
-}
-
-std::size_t resident_bytes(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
-  std::size_t total = 0;
-  std::size_t resident = 0;
-  file >> total >> resident;
-  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-}
-
-bool has_exited(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string line;
-  std::getline(file, line);
-  return line.find(") Z ") != std::string::npos;
-}
-
-double cpu_seconds(pid_t pid) {
-  clockid_t clock{};
-  timespec time{};
-  if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return -1;
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
-
-// Waits for an event of another process, which nothing announces; gives up after 20 s.
-template <class Condition>
-bool eventually(Condition&& condition) {
-  for (int i = 0; i < 2000; ++i) {
-    if (condition()) return true;
-    poll(nullptr, 0, 10);
-  }
-  return false;
 }
 
 std::string random_bytes(std::size_t size, std::mt19937& random) {
@@ -262,31 +218,6 @@ TEST_P(EchoProcess, SigintFinishesWhatIsQueuedAndExitsWithZero) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, EchoProcess, testing::Values("epoll", "io_uring"),
-                         [](const auto& info) { return info.param; });
-
-class FewDescriptors : public testing::TestWithParam<std::string> {};
-
-TEST_P(FewDescriptors, TwoHundredClientsOnSixtyFourNeitherSpinNorKill) {
-  if (kSanitized) GTEST_SKIP() << "the sanitizer's runtime needs descriptors of its own";
-  auto server = ServerProcess::start(confine({"--nofile", "64"}, serve_on(GetParam())), -1);
-  if (!server && GetParam() == "io_uring") GTEST_SKIP() << server.error();
-  ASSERT_TRUE(server.has_value()) << server.error();
-  std::vector<RawClient> clients;
-  for (int i = 0; i < 200; ++i) clients.emplace_back(server->port());
-  ASSERT_TRUE(clients.front().echoes("served while others wait"));
-  const double cpu_before = cpu_seconds(server->pid());
-  poll(nullptr, 0, 1000);
-  // A spinning server would use all of the second; a resting one wakes ten times.
-  EXPECT_LT(cpu_seconds(server->pid()) - cpu_before, 0.2);
-  ASSERT_TRUE(clients.front().echoes("still"));
-  for (std::size_t i = 0; i < 150; ++i) clients[i].reset();
-  EXPECT_TRUE(clients.back().echoes("served at last"));
-  clients.clear();
-  EXPECT_TRUE(RawClient(server->port()).echoes("and new ones"));
-  EXPECT_TRUE(server->stop().has_value());
-}
-
-INSTANTIATE_TEST_SUITE_P(Backends, FewDescriptors, testing::Values("epoll", "io_uring"),
                          [](const auto& info) { return info.param; });
 
 // ---- Kernels that refuse, and bad input ----

@@ -114,6 +114,28 @@ TEST_P(DescriptorsTest, AcceptingRestsWithoutDescriptorsAndComesBack) {
   waiting_.insert(waiting_.end(), first.begin(), first.end());
 }
 
+// One descriptor for ten that wait: each is given back at once, and nobody waits for a rest's end.
+TEST_P(DescriptorsTest, AConnectionThatClosesMakesRoomAtOnce) {
+  join();
+  constexpr int kClients = 10;
+  int accepted = 0;
+  std::vector<Error> errors;
+  server_->on_connection([&](Socket& socket) {
+    ++accepted;
+    socket.destroy();
+  });
+  server_->on_server_error([&](Server&, const Error& error) { errors.push_back(error); });
+  make_clients(kClients);
+  const NoDescriptors none;
+  connect_clients();
+  ASSERT_TRUE(run_until([&] { return !errors.empty(); }));
+  const Instant began = reactor().now();
+  peer().destroy();
+  ASSERT_TRUE(run_until([&] { return accepted == kClients; }));
+  EXPECT_LT(reactor().now() - began, weir::limits::kAcceptBackoff);
+  EXPECT_EQ(errors.size(), 1U) << "all of it is one burst";
+}
+
 TEST_P(DescriptorsTest, NobodyWaitingMeansNoError) {
   listen();
   std::vector<Error> errors;

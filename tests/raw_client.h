@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -14,23 +15,32 @@
 
 namespace weir::test {
 
+// Sizes in bytes; 0: the kernel's own choice.
+struct RawOptions {
+  int segment = 0;
+  int receive_buffer = 0;
+  int send_buffer = 0;
+  bool nonblocking = false;  // connected() then says that nobody has refused yet
+};
+
+// With segments and a receive buffer as over a network. On loopback segments have 64 KiB, and a
+// sender's buffer is made for ten of them at least.
+inline constexpr RawOptions kNarrow = {.segment = 1460, .receive_buffer = 64 * 1024};
+
 class RawClient {
  public:
-  // `narrow`: with segments and a receive buffer as over a network. On loopback segments have
-  // 64 KiB, and a sender's buffer is made for ten of them at least.
-  explicit RawClient(std::uint16_t port, bool narrow = false)
-      : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-    if (narrow) {
-      const int segment = 1460;
-      setsockopt(fd_, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment);
-      const int buffer = 64 * 1024;
-      setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
-    }
+  explicit RawClient(std::uint16_t port, const RawOptions& options = {})
+      : fd_(socket(AF_INET,
+                   SOCK_STREAM | SOCK_CLOEXEC | (options.nonblocking ? SOCK_NONBLOCK : 0), 0)) {
+    set(IPPROTO_TCP, TCP_MAXSEG, options.segment);
+    set(SOL_SOCKET, SO_RCVBUF, options.receive_buffer);
+    set(SOL_SOCKET, SO_SNDBUF, options.send_buffer);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0 ||
+                 (options.nonblocking && errno == EINPROGRESS);
     // The longest wait for an answer that must come.
     set_receive_timeout(20);
   }
@@ -84,6 +94,10 @@ class RawClient {
   }
 
  private:
+  void set(int level, int option, int value) {
+    if (value != 0) setsockopt(fd_, level, option, &value, sizeof value);
+  }
+
   int fd_;
   bool connected_ = false;
 };

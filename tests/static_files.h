@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include "bench/server_process.h"
+#include "tests/process.h"
 #include "tests/raw_client.h"
 
 namespace weir::test {
@@ -143,7 +143,8 @@ inline std::optional<std::uint64_t> number_of(std::string_view text) {
 // One connection to a server of files, blocking; nothing is kept of a body.
 class FileClient {
  public:
-  explicit FileClient(std::uint16_t port, bool narrow = false) : client_(port, narrow) {}
+  explicit FileClient(std::uint16_t port, const RawOptions& options = {})
+      : client_(port, options) {}
 
   RawClient& raw() { return client_; }
   int fd() const { return client_.fd(); }
@@ -233,22 +234,5 @@ class FileClient {
   std::string have_;
   std::string buffer_;
 };
-
-// ---- The server ----
-
-inline std::size_t open_fds(pid_t pid) {
-  const std::filesystem::directory_iterator fds("/proc/" + std::to_string(pid) + "/fd");
-  return static_cast<std::size_t>(std::distance(begin(fds), end(fds)));
-}
-
-// Waits for an event of another process, which nothing announces; gives up after 20 s.
-template <class Condition>
-bool eventually(Condition&& condition) {
-  for (int i = 0; i < 2000; ++i) {
-    if (condition()) return true;
-    poll(nullptr, 0, 10);
-  }
-  return false;
-}
 
 }  // namespace weir::test

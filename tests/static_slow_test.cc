@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include <cstdio>
 
@@ -29,39 +28,9 @@ constexpr std::uint64_t kGrowthMax = 2 << 20;
 
 std::string demo_server;
 
-// "VmRSS" or "VmHWM" of a process, in bytes.
-std::uint64_t memory_of(pid_t pid, const std::string& name) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name + ":")) return std::stoull(line.substr(name.size() + 1)) * 1024;
-  }
-  ADD_FAILURE() << "no " << name;
-  return 0;
-}
-
 // The highest memory so far is forgotten; proc(5), clear_refs.
 void forget_peak(pid_t pid) {
   EXPECT_TRUE(write_text("/proc/" + std::to_string(pid) + "/clear_refs", "5"));
-}
-
-std::uint64_t cpu_nanoseconds(pid_t pid) {
-  clockid_t clock{};
-  timespec time{};
-  EXPECT_EQ(clock_getcpuclockid(pid, &clock), 0);
-  EXPECT_EQ(clock_gettime(clock, &time), 0);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 +
-         static_cast<std::uint64_t>(time.tv_nsec);
-}
-
-// A sending server is at work; one whose sockets are all full waits. Looks until it has used next
-// to nothing of the CPU between two looks.
-bool until_it_waits(pid_t pid) {
-  std::uint64_t used = 0;
-  return eventually([&] {
-    poll(nullptr, 0, 100);
-    const std::uint64_t now = cpu_nanoseconds(pid);
-    return now - std::exchange(used, now) < 1'000'000;
-  });
 }
 
 class SlowReaders : public testing::TestWithParam<std::string> {
@@ -127,7 +96,7 @@ TEST_P(SlowReaders, AThousandCostLittleAndLoseNothing) {
   for (std::size_t i = 0; i < kClients; ++i) {
     // The kernel's memory for TCP is bounded for all connections together (tcp_mem in tcp(7)): wide
     // ones would use it up, and crawl.
-    Slow& slow = all.emplace_back(FileClient(server_->port(), true));
+    Slow& slow = all.emplace_back(FileClient(server_->port(), kNarrow));
     ASSERT_TRUE(begin(slow.client)) << i;
     ASSERT_TRUE(read_up_to(slow.client, slow.at, kFirstPart)) << i;
   }
