@@ -85,11 +85,13 @@ void Connection::arm() noexcept {
   wheel.insert(timer_, due);
 }
 
-// While we do not read, the client's time stands still.
+// While we do not read, the client's time stands still. Between requests we go on until there is
+// something that must wait: mostly the output has left by then, and a receive that is stopped and
+// started again costs more than a small file.
 void Connection::update_flow() {
   if (gone() || socket_.destroyed()) return;
   bool pause = false;
-  if (phase_ == Phase::reading) pause = !input_.empty() || !can_read();
+  if (phase_ == Phase::reading) pause = !input_.empty() || (reading_ != nullptr && !can_read());
   if (phase_ == Phase::closing) pause = true;
   if (phase_ == Phase::lingering) {
     pause = dropped_bytes_ > limits::kLingerBytesMax && in_stream() != 0;

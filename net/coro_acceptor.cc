@@ -5,7 +5,7 @@
 namespace weir::inline v1::coro {
 
 Acceptor::Acceptor(Reactor& reactor, net::ServerOptions options)
-    : server_(reactor, std::move(options)) {
+    : server_(reactor, options) {
   queue_.reserve(kAcceptQueueMax);
   server_.on_connection([this](net::Socket& socket) { on_connection(socket); });
   // Streams are told by their sockets; of a connection that nobody has accepted nobody is.

@@ -3,7 +3,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 
 #include "weir/reactor/time.h"
 
@@ -32,11 +31,6 @@ inline constexpr std::size_t kGatherBlockBytes = 16 * 1024;
 // Files that wait in the queue of one socket: their bytes take no memory, but each of them takes
 // some, and holds a descriptor.
 inline constexpr std::size_t kQueuedFilesMax = 1024;
-
-// A paused socket's receive stays armed for so many turns: one in which it is paused, one in which a
-// response's head leaves, one in which the file behind it does, and one more, as some rings tell
-// later what they have done.
-inline constexpr std::uint32_t kPausedTurnsMax = 4;
 
 // Write queues kept for reuse, so that steady traffic allocates nothing.
 inline constexpr std::size_t kSpareOutputsMax = 256;

@@ -87,6 +87,7 @@ bool Pipe::feed(Buffer bytes) {
     if (is_in(destination.pipes_in, this)) remove();
     return false;
   }
+  // NOLINTNEXTLINE(bugprone-use-after-move): who refuses takes nothing
   if (result == Write::refused) refused = std::move(bytes);
   if (result != Write::ok) block();
   return true;

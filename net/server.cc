@@ -56,7 +56,7 @@ struct Server::Pending {
 Server::Server(Reactor& reactor, ServerOptions options)
     : Task([](Task& task) noexcept { static_cast<Server&>(task).service(); }),
       net_(NetPart::of(reactor)),
-      options_(std::move(options)),
+      options_(options),
       events_(std::make_unique<Events>()),
       open_max_(options_.max_connections.value_or(kNoLimit)),
       pending_(std::make_unique<Pending>()) {

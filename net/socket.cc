@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "weir/net/limits.h"
 #include "weir/net/net_part.h"
 #include "weir/net/server.h"
 #include "net/socket_state.h"
@@ -188,18 +187,17 @@ bool Socket::consuming() const noexcept {
 }
 
 // A receive is armed only when somebody consumes; else a hangup is watched for. One that is in
-// flight when the socket is paused is cancelled some turns later, or when more than one receive has
-// come: a pause until what was written is out, a head and the file behind it, costs nothing, and a
-// longer one holds little more than was on its way. When memory is in demand it is cancelled at once.
+// flight when the socket is paused is cancelled at the end of the next turn, or when more than one
+// receive has come: a pause until what was written is out costs nothing, a longer one holds little
+// more than was on its way. When memory is in demand it is cancelled at once.
 void Socket::update_input() {
   if (state_ != State::open) return;
   const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
   const Reactor& reactor = net_.reactor();
   const bool paused = paused_ || (own_ != nullptr && own_->source.pipe_is_blocked());
   const bool holds_little = held_ == nullptr || held_->size() < 2;
-  const std::uint32_t turns = static_cast<std::uint32_t>(reactor.turn()) - paused_in_turn_;
-  const bool just_paused =
-      paused && holds_little && !reactor.memory_in_demand() && turns < limits::kPausedTurnsMax;
+  const bool just_paused = paused && holds_little && !reactor.memory_in_demand() &&
+                           paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
   if (receive) {
     channel_->want(Channel::Input::receive);
   } else if (just_paused && channel_->receiving() && !peer_fin_ && !throttled_) {

@@ -280,7 +280,7 @@ class Socket final : public Stream,
   void start_lookup();
   void dial();
   bool attempt(const Address& candidate);
-  void attempt_failed(Error error);
+  void attempt_failed(const Error& error);
   void attempt_timed_out();
   void try_next();
   void stand();

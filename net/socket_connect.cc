@@ -245,7 +245,7 @@ void Socket::Dialing::on_late(TimerNode& node) noexcept {
   socket.begin_close(CloseMode::finish);
 }
 
-void Socket::attempt_failed(Error error) {
+void Socket::attempt_failed(const Error& error) {
   own().dialing->errors.push_back(error);
   emit(&SocketEvents::connection_attempt_failed, error);
 }

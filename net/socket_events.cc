@@ -103,8 +103,12 @@ bool Socket::emit_data(Buffer bytes) {
   };
   if (user_ != nullptr) {
     const bool heard = own_follow || (shared_ != nullptr && !shared_->data.empty());
-    user_->on_stream_data(heard ? bytes.share() : std::move(bytes));
-    if (!heard || !guard.alive()) return guard.alive();
+    if (!heard) {
+      user_->on_stream_data(std::move(bytes));
+      return guard.alive();
+    }
+    user_->on_stream_data(bytes.share());
+    if (!guard.alive()) return false;
   }
   if (shared_ != nullptr) shared_->data.emit_each(call_shared);
   if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);

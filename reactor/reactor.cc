@@ -42,7 +42,7 @@ Reactor::Reactor(std::unique_ptr<Backend> backend, ReactorOptions options)
     : Reactor(ChosenBackend{.backend = std::move(backend), .code = {}, .reason = "given"},
               std::move(options)) {}
 
-Reactor::Reactor(ChosenBackend chosen, ReactorOptions options)
+Reactor::Reactor(ChosenBackend chosen, ReactorOptions&& options)
     : backend_(std::move(chosen.backend)),
       options_(std::move(options)),
       refusal_(chosen.code),

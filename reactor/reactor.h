@@ -246,7 +246,7 @@ class Reactor {
   struct SignalHandler;
   using PartPointer = std::unique_ptr<void, void (*)(void*) noexcept>;
 
-  Reactor(ChosenBackend chosen, ReactorOptions options);
+  Reactor(ChosenBackend chosen, ReactorOptions&& options);
   static ChosenBackend choose_or_exit(const ReactorOptions& options);
   static BackendOptions backend_options(const ReactorOptions& options) noexcept;
   void take_thread() noexcept;

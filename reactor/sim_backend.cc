@@ -92,7 +92,7 @@ struct SimBackend::Standalone {
   Network network;
 };
 
-SimBackend::SimBackend(SimOptions options)
+SimBackend::SimBackend(const SimOptions& options)
     : standalone_(std::make_unique<Standalone>(options)),
       network_(standalone_->network),
       memory_(sim::make_pooled_memory(options.receive_memory_max)),

@@ -48,7 +48,7 @@ struct SimOptions {
 // Owner thread only, but for wake().
 class SimBackend final : public Backend {
  public:
-  explicit SimBackend(SimOptions options = {});
+  explicit SimBackend(const SimOptions& options = {});
   // Part of a world: one of a machine's reactors.
   SimBackend(sim::Network& network, std::uint32_t machine);
   ~SimBackend() override;

@@ -297,8 +297,8 @@ TEST_P(StaticSendTest, ManyFilesInOneResponse) {
 
 using FileAtOnceTest = StaticSendTest;
 
-// The connection is not read while the queue is above its high water: for as long as it takes the
-// kernel to get a head and a file, its receive stays as it is.
+// Above the high water of the output no further request is parsed; but until one comes, the receive
+// stays as it is.
 TEST_P(FileAtOnceTest, CostsNoCancel) {
   make("a", content(100'000));
   serve_files();
