@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <utility>
 
 #include "weir/reactor/assert.h"
 
@@ -64,18 +65,30 @@ int set_up(io_uring& ring, const UringOptions& options, unsigned entries, unsign
   return -io_uring_queue_init_params(entries, &ring, &params);
 }
 
-// The probe needs no privilege, but a seccomp profile may forbid registering altogether: then the
-// operations show what they can do when they are used.
-bool has_operations(io_uring& ring) noexcept {
+// An operation that weir cannot do without and the kernel has not, by its name; else null. Where
+// the kernel has no multishot recvmsg, the datagrams find out.
+const char* missing_operation(io_uring& ring) noexcept {
+  struct Needed {
+    int operation;
+    const char* name;
+  };
+  static constexpr Needed kNeeded[] = {
+      {IORING_OP_ACCEPT, "IORING_OP_ACCEPT"},     {IORING_OP_CONNECT, "IORING_OP_CONNECT"},
+      {IORING_OP_RECV, "IORING_OP_RECV"},         {IORING_OP_SEND, "IORING_OP_SEND"},
+      {IORING_OP_SENDMSG, "IORING_OP_SENDMSG"},   {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
+      {IORING_OP_READ, "IORING_OP_READ"},         {IORING_OP_WRITEV, "IORING_OP_WRITEV"},
+      {IORING_OP_ASYNC_CANCEL, "IORING_OP_ASYNC_CANCEL"},
+  };
   io_uring_probe* probe = io_uring_get_probe_ring(&ring);
-  if (probe == nullptr) return true;
-  bool all = true;
-  for (const int operation : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
-                              IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL}) {
-    all = all && io_uring_opcode_supported(probe, operation) != 0;
+  // It needs no privilege, but a seccomp profile may forbid it: then the operations show what they
+  // can do when they are used.
+  if (probe == nullptr) return nullptr;
+  const char* missing = nullptr;
+  for (const Needed& one : kNeeded) {
+    if (io_uring_opcode_supported(probe, one.operation) == 0) missing = one.name;
   }
   io_uring_free_probe(probe);
-  return all;
+  return missing;
 }
 
 // Receive memory in the best form that the kernel takes.
@@ -129,7 +142,11 @@ Expected<UringRing> make_uring_ring(const BackendOptions& options) {
   if (error != 0) return failure(refusal(error));
   UringRing made;
   made.ring.reset(ring.release());
-  if (!has_operations(*made.ring)) return failure(refusal(EOPNOTSUPP));
+  if (const char* missing = missing_operation(*made.ring)) {
+    Error error = refusal(EOPNOTSUPP);
+    error.detail = std::string(missing) + " is missing, or forbidden; Linux 6.1 has it";
+    return failure(std::move(error));
+  }
   if (!add_buffers(made, options)) return failure(refusal(ENOMEM));
   return made;
 }
