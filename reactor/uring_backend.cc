@@ -109,7 +109,7 @@ class UringBackend final : public KernelBackend {
 void UringBackend::enable() noexcept {
   if (issuer_ != 0) return;
   issuer_ = detail::this_thread();
-  WEIR_ASSERT(enable_ring(ring()) == 0);
+  enable_probed_ring(ring());
   if (options_.register_ring_fd) io_uring_register_ring_fd(&ring());
 }
 
@@ -316,19 +316,19 @@ void UringBackend::enter(bool wait, Instant until) noexcept {
   ++counters_.system_calls;
   io_uring_cqe* cqe = nullptr;
   if (wait && until == kNever) {
-    io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr);
+    check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr));
     return;
   }
   const Duration left =
       wait && until != Instant::min() ? until - posix::now() : Duration::zero();
   if (left <= Duration::zero()) {
-    io_uring_submit_and_get_events(&ring());
+    check_entry(io_uring_submit_and_get_events(&ring()));
     return;
   }
   __kernel_timespec rest{.tv_sec = left / std::chrono::seconds(1),
                          .tv_nsec = (left % std::chrono::seconds(1)).count()};
-  // -ETIME and -EINTR are the ordinary ends of a wait; anything else shows as no completion.
-  io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr);
+  // -ETIME and -EINTR are the ordinary ends of a wait.
+  check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr));
 }
 
 std::size_t UringBackend::reap(std::span<Completion> batch) noexcept {
@@ -672,7 +672,7 @@ void UringBackend::prepare(Instant until) noexcept {
   if (ring_.ring == nullptr) return prepare_host(until, !local_.empty());
   queue_waiting();
   ++counters_.system_calls;
-  io_uring_submit_and_get_events(&ring());
+  check_entry(io_uring_submit_and_get_events(&ring()));
   if (event_fd_) posix::drain_eventfd(event_fd_.get());
   const unsigned flags = IO_URING_READ_ONCE(*ring().sq.kflags);
   const bool kernel_has_more = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;

@@ -37,4 +37,12 @@ Expected<UringRing> make_uring_ring(const BackendOptions& options);
 // io_uring_enable_rings but does not export it.)
 int enable_ring(io_uring& ring) noexcept;
 
+// A filter that comes after the probe takes away what everything stands on: the next two end the
+// process, with a line that says so. Going on would be spinning, with nobody served.
+void enable_probed_ring(io_uring& ring) noexcept;
+void entry_failed(int result) noexcept;  // any other failure shows as no completion
+inline void check_entry(int result) noexcept {
+  if (result < 0) entry_failed(result);
+}
+
 }  // namespace weir::inline v1
