@@ -44,7 +44,7 @@ class UringBackend final : public KernelBackend {
   std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
   bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
   Datagrams& datagrams() noexcept override { return datagrams_; }
-  void note_failed_send(int fd) noexcept override { fds_[fd].send_fell_short = true; }
+  void note_failed_send(int fd) noexcept override { fds_[fd].send_took_error = true; }
 
  protected:
   int source_fd() noexcept override;
@@ -311,19 +311,19 @@ void UringBackend::enter(bool wait, Instant until) noexcept {
   ++counters_.system_calls;
   io_uring_cqe* cqe = nullptr;
   if (wait && until == kNever) {
-    io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr);
+    check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr));
     return;
   }
   const Duration left =
       wait && until != Instant::min() ? until - posix::now() : Duration::zero();
   if (left <= Duration::zero()) {
-    io_uring_submit_and_get_events(&ring());
+    check_entry(io_uring_submit_and_get_events(&ring()));
     return;
   }
   __kernel_timespec rest{.tv_sec = left / std::chrono::seconds(1),
                          .tv_nsec = (left % std::chrono::seconds(1)).count()};
-  // -ETIME and -EINTR are the ordinary ends of a wait; anything else shows as no completion.
-  io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr);
+  // -ETIME and -EINTR are the ordinary ends of a wait.
+  check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr));
 }
 
 std::size_t UringBackend::reap(std::span<Completion> batch) noexcept {
@@ -366,7 +366,7 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
     case OpKind::read: return on_read(static_cast<ReadOp&>(op), cqe.res, out);
     case OpKind::write:
-      return is_passing(cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
+      return is_passing(op, cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
     case OpKind::connect: return last(op, cqe.res, out);
     case OpKind::datagrams: return on_datagrams(op, cqe, out);
     default: break;
@@ -400,7 +400,7 @@ bool UringBackend::continue_or_end(Op& op) noexcept {
 
 bool UringBackend::on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
   const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  const bool passing = cqe.res == -ECONNABORTED || is_passing(cqe.res);
+  const bool passing = cqe.res == -ECONNABORTED || is_passing(op, cqe.res);
   if (cqe.res < 0 && !passing) return last(op, cqe.res, out);
   if (!more) continue_or_end(op);
   if (cqe.res < 0) return false;
@@ -430,10 +430,10 @@ bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noe
     starve(op);
     return false;
   }
-  if (is_passing(cqe.res)) return continue_or_end(op);
+  if (is_passing(op, cqe.res)) return continue_or_end(op);
   // An error of the connection is told whatever was cancelled: it will not be told again.
   const FdState& fd = fds_[op.fd];
-  const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_fell_short);
+  const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_took_error);
   if (doubtful && posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
   return last(op, cqe.res, out);
 }
@@ -442,19 +442,18 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
                            Completion& out) noexcept {
   FdState& fd = fds_[op.fd];
   fd.send_in_ring = false;
-  if (is_passing(result)) return continue_or_end(op);
+  if (is_passing(op, result)) return continue_or_end(op);
   const bool fell_short = result >= 0 && static_cast<std::uint32_t>(result) < wanted;
-  if (fell_short && op.state != OpState::cancelling) {
-    // Not our doing: the connection is gone, or the rest, submitted again, will say what is wrong.
-    fd.send_fell_short = true;
-    if (posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
+  if (fell_short && op.state != OpState::cancelling && posix::is_torn_down(op.fd)) {
+    fd.send_took_error = true;
+    return last(op, -ECONNRESET, out);
   }
   return last(op, result, out);
 }
 
 // A read that was cancelled and has brought something all the same is a read.
 bool UringBackend::on_read(ReadOp& op, std::int32_t result, Completion& out) noexcept {
-  if (is_passing(result)) return continue_or_end(op);
+  if (is_passing(op, result)) return continue_or_end(op);
   last(op, result, out);
   if (result > 0) out.buffer = bytes_read(op.room, static_cast<std::size_t>(result));
   return true;
@@ -466,10 +465,10 @@ bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out)
     const bool answered = note_seen(op, cqe.res);
     if (more && answered) send_cancel(op);
     if (more) return false;
-    if (!answered && cqe.res >= 0) return continue_or_end(op);
+    if (!answered && (cqe.res >= 0 || is_passing(op, cqe.res))) return continue_or_end(op);
     return last(op, answered ? std::exchange(op.seen, {}).bits : cqe.res, out);
   }
-  if (cqe.res < 0) return last(op, cqe.res, out);
+  if (cqe.res < 0) return is_passing(op, cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
   if (!more) continue_or_end(op);
   const Events events = events_of(static_cast<unsigned>(cqe.res) & kHangupMask);
   if (events.bits == 0) return false;
@@ -478,6 +477,7 @@ bool UringBackend::on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out)
 }
 
 bool UringBackend::on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  if (is_passing(op, cqe.res)) return continue_or_end(op);
   const UringDatagrams::Taken taken = datagrams_.take(op.fd, cqe);
   if (taken == UringDatagrams::Taken::failed) return last(op, cqe.res, out);
   if ((cqe.flags & IORING_CQE_F_MORE) == 0) continue_or_end(op);
@@ -503,7 +503,7 @@ bool UringBackend::on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out
   }
   if (!more && cqe.res < 0) {
     op.unlink();
-    return last(op, cqe.res, out);
+    return is_passing(op, cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
   }
   if (op.state == OpState::cancelling || fd.ending) return false;
   if (fd.starved && cqe.res > 0 && (static_cast<unsigned>(cqe.res) & POLLERR) != 0) {
@@ -562,7 +562,7 @@ bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
   if (result <= 0) {
     // The readiness poll must end before the owner may close the fd.
     const bool swallowed =
-        result == 0 && (fd.send_in_ring || fd.send_fell_short) && posix::is_torn_down(op.fd);
+        result == 0 && (fd.send_in_ring || fd.send_took_error) && posix::is_torn_down(op.fd);
     fd.ending = true;
     fd.final_result = swallowed ? -ECONNRESET : result;
     send_cancel(op);
@@ -667,7 +667,7 @@ void UringBackend::prepare(Instant until) noexcept {
   if (ring_.ring == nullptr) return prepare_host(until, !local_.empty());
   queue_waiting();
   ++counters_.system_calls;
-  io_uring_submit_and_get_events(&ring());
+  check_entry(io_uring_submit_and_get_events(&ring()));
   if (event_fd_) posix::drain_eventfd(event_fd_.get());
   const unsigned flags = IO_URING_READ_ONCE(*ring().sq.kflags);
   const bool kernel_has_more = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;

@@ -36,9 +36,7 @@ bool is_report(int error) noexcept {
     case EMSGSIZE:
     case EPROTO:
     case ENOPROTOOPT:
-    case EACCES:
-    case EAGAIN:
-    case EINTR: return true;
+    case EACCES: return true;
     default: return false;
   }
 }
@@ -137,7 +135,6 @@ UringDatagrams::Taken UringDatagrams::take(int fd, const io_uring_cqe& cqe) noex
     multishot_ = false;
     return Taken::nothing;
   }
-  if (cqe.res == -EAGAIN || cqe.res == -EINTR) return Taken::nothing;
   if (!is_report(cqe.res)) return Taken::failed;
   inbox.error = cqe.res;
   return told ? Taken::nothing : Taken::news;

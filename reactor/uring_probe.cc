@@ -1,20 +1,25 @@
 #include "reactor/uring_probe.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <utility>
 
+#include "weir/reactor/assert.h"
 
 namespace weir::inline v1 {
 namespace {
 
-std::string advice_for(int error) {
+std::string advice_for(int error, const char* call) {
   switch (error) {
     case EPERM:
     case EACCES:
       return "io_uring is forbidden here, by a seccomp profile or by the sysctl "
              "kernel.io_uring_disabled";
-    case ENOSYS: return "io_uring_setup(2) is missing, or hidden by a seccomp profile";
+    case ENOSYS: return std::string(call) + "(2) is missing, or hidden by a seccomp profile";
     case ENOMEM: return "the limit on locked memory (ulimit -l) is too low for a ring";
     case EINVAL:
     case EOPNOTSUPP: return "this kernel lacks what weir needs of io_uring; Linux 6.1 has it";
@@ -23,11 +28,19 @@ std::string advice_for(int error) {
   }
 }
 
-Error refusal(int error) {
+Error refusal(int error, const char* call = "io_uring_setup") {
   return {.code = errno_code(error),
-          .syscall = "io_uring_setup",
+          .syscall = call,
           .address = {},
-          .detail = advice_for(error)};
+          .detail = advice_for(error, call)};
+}
+
+[[noreturn]] void end_process(int error, const char* call) noexcept {
+  detail::assertion_failed(refusal(error, call).message().c_str(), __FILE__, __LINE__);
+}
+
+bool is_forbidden(int error) noexcept {
+  return error == EPERM || error == EACCES || error == ENOSYS;
 }
 
 unsigned setup_flags(const UringOptions& options) noexcept {
@@ -37,20 +50,30 @@ unsigned setup_flags(const UringOptions& options) noexcept {
          task_run;
 }
 
-// 0, or the errno value that setting up, submitting or completing gave.
-int try_round_trip(const UringOptions& options) noexcept {
+// The call that failed, and the errno value that it gave; 0 when all went well.
+struct Trial {
+  const char* call;
+  int error;
+};
+
+// Sets up, enables, submits and completes. A seccomp profile may allow some of the calls only.
+Trial try_round_trip(const UringOptions& options) noexcept {
   io_uring ring{};
   io_uring_params params{};
-  params.flags = setup_flags(options);
-  int result = io_uring_queue_init_params(8, &ring, &params);
-  if (result < 0) return -result;
-  io_uring_prep_nop(io_uring_get_sqe(&ring));
-  result = io_uring_submit_and_wait(&ring, 1);
-  io_uring_cqe* cqe = nullptr;
-  if (result >= 0) result = io_uring_peek_cqe(&ring, &cqe);
-  if (result == 0) result = cqe->res;
+  params.flags = setup_flags(options) | IORING_SETUP_R_DISABLED;
+  const int made = io_uring_queue_init_params(8, &ring, &params);
+  if (made < 0) return {.call = "io_uring_setup", .error = -made};
+  Trial trial{.call = "io_uring_register", .error = -enable_ring(ring)};
+  if (trial.error == 0) {
+    io_uring_prep_nop(io_uring_get_sqe(&ring));
+    int result = io_uring_submit_and_wait(&ring, 1);
+    io_uring_cqe* cqe = nullptr;
+    if (result >= 0) result = io_uring_peek_cqe(&ring, &cqe);
+    if (result == 0) result = cqe->res;
+    trial = {.call = "io_uring_enter", .error = result < 0 ? -result : 0};
+  }
   io_uring_queue_exit(&ring);
-  return result < 0 ? -result : 0;
+  return trial;
 }
 
 int set_up(io_uring& ring, const UringOptions& options, unsigned entries, unsigned completions) {
@@ -60,18 +83,30 @@ int set_up(io_uring& ring, const UringOptions& options, unsigned entries, unsign
   return -io_uring_queue_init_params(entries, &ring, &params);
 }
 
-// The probe needs no privilege, but a seccomp profile may forbid registering altogether: then the
-// operations show what they can do when they are used.
-bool has_operations(io_uring& ring) noexcept {
+// An operation that weir cannot do without and the kernel has not, by its name; else null. Where
+// the kernel has no multishot recvmsg, the datagrams find out.
+const char* missing_operation(io_uring& ring) noexcept {
+  struct Needed {
+    int operation;
+    const char* name;
+  };
+  static constexpr Needed kNeeded[] = {
+      {IORING_OP_ACCEPT, "IORING_OP_ACCEPT"},     {IORING_OP_CONNECT, "IORING_OP_CONNECT"},
+      {IORING_OP_RECV, "IORING_OP_RECV"},         {IORING_OP_SEND, "IORING_OP_SEND"},
+      {IORING_OP_SENDMSG, "IORING_OP_SENDMSG"},   {IORING_OP_POLL_ADD, "IORING_OP_POLL_ADD"},
+      {IORING_OP_READ, "IORING_OP_READ"},         {IORING_OP_WRITEV, "IORING_OP_WRITEV"},
+      {IORING_OP_ASYNC_CANCEL, "IORING_OP_ASYNC_CANCEL"},
+  };
   io_uring_probe* probe = io_uring_get_probe_ring(&ring);
-  if (probe == nullptr) return true;
-  bool all = true;
-  for (const int operation : {IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
-                              IORING_OP_SENDMSG, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL}) {
-    all = all && io_uring_opcode_supported(probe, operation) != 0;
+  // It needs no privilege, but a seccomp profile may forbid it: then the operations show what they
+  // can do when they are used.
+  if (probe == nullptr) return nullptr;
+  const char* missing = nullptr;
+  for (const Needed& one : kNeeded) {
+    if (io_uring_opcode_supported(probe, one.operation) == 0) missing = one.name;
   }
   io_uring_free_probe(probe);
-  return all;
+  return missing;
 }
 
 // Receive memory in the best form that the kernel takes.
@@ -109,8 +144,26 @@ bool add_buffers(UringRing& made, const BackendOptions& options) {
 
 }  // namespace
 
+int enable_ring(io_uring& ring) noexcept {
+  const long result = ::syscall(__NR_io_uring_register, ring.ring_fd,
+                                IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+  return result == 0 ? 0 : -errno;
+}
+
+void enable_probed_ring(io_uring& ring) noexcept {
+  const int result = enable_ring(ring);
+  if (is_forbidden(-result)) end_process(-result, "io_uring_register");
+  WEIR_ASSERT(result == 0);
+}
+
+void entry_failed(int result) noexcept {
+  if (is_forbidden(-result)) end_process(-result, "io_uring_enter");
+}
+
 Expected<UringRing> make_uring_ring(const BackendOptions& options) {
-  if (const int error = try_round_trip(options.uring); error != 0) return failure(refusal(error));
+  if (const auto [call, error] = try_round_trip(options.uring); error != 0) {
+    return failure(refusal(error, call));
+  }
   auto ring = std::make_unique<io_uring>();
   const unsigned entries = options.uring.entries;
   int error = set_up(*ring, options.uring, entries,
@@ -119,7 +172,11 @@ Expected<UringRing> make_uring_ring(const BackendOptions& options) {
   if (error != 0) return failure(refusal(error));
   UringRing made;
   made.ring.reset(ring.release());
-  if (!has_operations(*made.ring)) return failure(refusal(EOPNOTSUPP));
+  if (const char* missing = missing_operation(*made.ring)) {
+    Error error = refusal(EOPNOTSUPP);
+    error.detail = std::string(missing) + " is missing, or forbidden; Linux 6.1 has it";
+    return failure(std::move(error));
+  }
   if (!add_buffers(made, options)) return failure(refusal(ENOMEM));
   return made;
 }

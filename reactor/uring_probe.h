@@ -33,4 +33,16 @@ struct UringRing {
 // smaller on ENOMEM, a plain buffer ring before Linux 6.12. The error says what to do.
 Expected<UringRing> make_uring_ring(const BackendOptions& options);
 
+// The calling thread becomes the ring's single issuer. -errno on failure. (liburing 2.3 declares
+// io_uring_enable_rings but does not export it.)
+int enable_ring(io_uring& ring) noexcept;
+
+// A filter that comes after the probe takes away what everything stands on: the next two end the
+// process, with a line that says so. Going on would be spinning, with nobody served.
+void enable_probed_ring(io_uring& ring) noexcept;
+void entry_failed(int result) noexcept;  // any other failure shows as no completion
+inline void check_entry(int result) noexcept {
+  if (result < 0) entry_failed(result);
+}
+
 }  // namespace weir::inline v1

@@ -39,7 +39,9 @@ struct Request {
 struct FdState {
   std::uint32_t operations = 0;  // submitted and without their last completion
   bool send_in_ring = false;   // a send request is with the kernel
-  bool send_fell_short = false;  // one came back short: the connection's error may be swallowed
+  // A short send was told the connection's error, in whose place a receive sees a clean end. One
+  // that fell short while the connection stands means nothing.
+  bool send_took_error = false;
   bool read_to_the_end = false;  // as in the epoll backend, for plain receives
   bool type_known = false;
   bool short_read_empties = false;
@@ -48,10 +50,13 @@ struct FdState {
   std::int32_t final_result = 0;
 };
 
-// A result that says nothing of the connection: the request is to be made again. A send that was
-// woken often for nothing (a Unix socket whose reader takes little at a time) may end so.
-inline bool is_passing(std::int32_t result) noexcept {
-  return result == -EAGAIN || result == -EINTR;
+// A result that says nothing of the descriptor: the request is to be made again. A send that was
+// woken often for nothing (a Unix socket whose reader takes little at a time) may end so. What the
+// kernel has cancelled is nobody's wish, either, unless it was asked to.
+inline bool is_passing(const Op& op, std::int32_t result) noexcept {
+  if (result >= 0) return false;
+  return result == -EAGAIN || result == -EINTR ||
+         (result == -ECANCELED && op.state != OpState::cancelling);
 }
 
 inline Events events_of(unsigned mask) noexcept {

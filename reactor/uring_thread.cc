@@ -1,11 +1,8 @@
 #include "reactor/uring_thread.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <utility>
 
-#include "weir/reactor/assert.h"
+#include "reactor/uring_probe.h"
 #include "weir/reactor/buffer.h"
 
 namespace weir::inline v1 {
@@ -14,11 +11,9 @@ bool RingThread::is_this() const noexcept {
   return !is_known() || issuer_ == detail::this_thread();
 }
 
-// liburing 2.3 declares io_uring_enable_rings but does not export it.
 void RingThread::claim(io_uring& ring) noexcept {
   issuer_ = detail::this_thread();
-  WEIR_ASSERT(::syscall(__NR_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr,
-                        0) == 0);
+  enable_probed_ring(ring);
 }
 
 // A thread has few places for them; without one it goes on as before.

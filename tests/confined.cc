@@ -1,35 +1,22 @@
 // Runs a program in a world with less: for tests of refusals.
 //
-//     confined [--deny ERRNO] [--nofile N] [--memlock BYTES] [--uid UID] -- PROGRAM [ARGUMENT...]
+//     confined [--deny ERRNO] [--deny-enter ERRNO] [--deny-register ERRNO]
+//              [--nofile N] [--memlock BYTES] [--uid UID] -- PROGRAM [ARGUMENT...]
 //
 // --deny makes io_uring_setup(2) fail with that error number, as a container's seccomp profile
-// does.
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <sys/prctl.h>
+// does; the other two io_uring_enter(2) and io_uring_register(2).
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
-namespace {
+#include "tests/deny.h"
 
-bool deny_io_uring(int error) {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (static_cast<unsigned>(error) & 0xffffU)),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program{.len = sizeof filter / sizeof filter[0], .filter = filter};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
+namespace {
 
 bool limit(int resource, const char* value) {
   const auto amount = static_cast<rlim_t>(std::strtoull(value, nullptr, 10));
@@ -43,7 +30,10 @@ bool become(const char* value) {
 }
 
 bool apply(const std::string& flag, const char* value) {
-  if (flag == "--deny") return deny_io_uring(std::atoi(value));
+  using weir::test::deny;
+  if (flag == "--deny") return deny(SYS_io_uring_setup, std::atoi(value));
+  if (flag == "--deny-enter") return deny(SYS_io_uring_enter, std::atoi(value));
+  if (flag == "--deny-register") return deny(SYS_io_uring_register, std::atoi(value));
   if (flag == "--nofile") return limit(RLIMIT_NOFILE, value);
   if (flag == "--memlock") return limit(RLIMIT_MEMLOCK, value);
   if (flag == "--uid") return become(value);

@@ -245,10 +245,11 @@ void expect_one_line(const Outcome& outcome, int exit_code, const std::string& p
   EXPECT_NE(outcome.errors.find(part), std::string::npos) << outcome.errors;
 }
 
-void expect_fallback(const std::vector<std::string>& limits, const std::string& why) {
+void expect_fallback(const std::vector<std::string>& limits, const std::string& why,
+                     const std::string& call = "io_uring_setup") {
   auto server = ServerProcess::start(confine(limits, serve_on("auto")), -1);
   ASSERT_TRUE(server.has_value()) << server.error();
-  EXPECT_EQ(server->backend().find("backend epoll: io_uring_setup " + why), 0U)
+  EXPECT_EQ(server->backend().find("backend epoll: " + call + " " + why), 0U)
       << server->backend();
   EXPECT_TRUE(RawClient(server->port()).echoes("all the same"));
   EXPECT_TRUE(server->stop().has_value());
@@ -261,6 +262,11 @@ TEST(Refusal, BySeccompWithEpermServesOnEpollAndSaysWhy) {
 
 TEST(Refusal, BySeccompWithEnosysServesOnEpollAndSaysWhy) {
   expect_fallback({"--deny", std::to_string(ENOSYS)}, "ENOSYS");
+}
+
+TEST(Refusal, OfEnteringAndRegisteringServesOnEpollAndSaysWhy) {
+  expect_fallback({"--deny-enter", std::to_string(EPERM)}, "EPERM", "io_uring_enter");
+  expect_fallback({"--deny-register", std::to_string(EPERM)}, "EPERM", "io_uring_register");
 }
 
 // Runs the server as a user without privileges, from a copy: the build's folders may be closed to
