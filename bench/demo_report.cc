@@ -16,25 +16,8 @@ double median_of(const DemoRow& row, double DemoSample::* field) {
   return median(std::move(values));
 }
 
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-  }
-  return out + '"';
-}
-
-void write_numbers(std::FILE* file, const char* key, const std::vector<double>& values) {
-  std::fprintf(file, "\"%s\":[", key);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    std::fprintf(file, "%s%.4f", i == 0 ? "" : ",", values[i]);
-  }
-  std::fprintf(file, "]");
-}
-
 void write_row(std::FILE* file, const DemoTable& table, const DemoRow& row) {
-  std::fprintf(file, "{\"server\":%s,", quoted(row.server).c_str());
+  std::fprintf(file, "{\"server\":%s,", json_string(row.server).c_str());
   if (const auto ratio = ratio_to_floor(table, row)) {
     std::fprintf(file, "\"ratio_to_floor\":%.4f,", *ratio);
   }
@@ -51,7 +34,7 @@ void write_row(std::FILE* file, const DemoTable& table, const DemoRow& row) {
     std::vector<double> values;
     for (const DemoSample& sample : row.samples) values.push_back(sample.*field);
     if (field != kFields.front().second) std::fputc(',', file);
-    write_numbers(file, name, values);
+    write_json_numbers(file, name, values);
   }
   std::fputc('}', file);
 }
@@ -59,9 +42,9 @@ void write_row(std::FILE* file, const DemoTable& table, const DemoRow& row) {
 void write_table(std::FILE* file, const DemoTable& table) {
   const DemoWorkload& load = table.workload;
   std::fprintf(file, "{\"workload\":%s,\"connections\":%d,\"size\":%llu,\"pipeline\":%d,",
-               quoted(load.name).c_str(), load.connections,
+               json_string(load.name).c_str(), load.connections,
                static_cast<unsigned long long>(load.size), load.pipeline);
-  write_numbers(file, "core_round_trips_ns", table.core_round_trips_ns);
+  write_json_numbers(file, "core_round_trips_ns", table.core_round_trips_ns);
   std::fprintf(file, ",\"rows\":[");
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     if (i > 0) std::fputc(',', file);
@@ -79,6 +62,23 @@ DemoSample to_sample(const LoadResult& result) {
           .p999_us = static_cast<double>(result.latency.percentile(99.9)) / 1e3,
           .cpu_us_per_message = result.server_cpu_us_per_message(),
           .cpu_percent = result.server_cpu_percent()};
+}
+
+std::string json_string(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return out + '"';
+}
+
+void write_json_numbers(std::FILE* file, const char* key, const std::vector<double>& values) {
+  std::fprintf(file, "\"%s\":[", key);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::fprintf(file, "%s%.4f", i == 0 ? "" : ",", values[i]);
+  }
+  std::fprintf(file, "]");
 }
 
 double median(std::vector<double> values) {
@@ -134,7 +134,7 @@ bool write_json(const std::string& path, const std::vector<std::string>& machine
   }
   std::fprintf(file, "{\"machine\":[");
   for (std::size_t i = 0; i < machine.size(); ++i) {
-    std::fprintf(file, "%s%s", i == 0 ? "" : ",", quoted(machine[i]).c_str());
+    std::fprintf(file, "%s%s", i == 0 ? "" : ",", json_string(machine[i]).c_str());
   }
   std::fprintf(file, "],\"tables\":[");
   for (std::size_t i = 0; i < tables.size(); ++i) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,6 +56,10 @@ std::optional<double> ratio_to_floor(const DemoTable& table, const DemoRow& row)
 
 void print_table_head();
 void print_table(const DemoTable& table);
+
+// Parts of a file in JSON: a string, and "key":[1,2].
+std::string json_string(const std::string& text);
+void write_json_numbers(std::FILE* file, const char* key, const std::vector<double>& values);
 
 // False, with a line on stderr, if the file cannot be written.
 bool write_json(const std::string& path, const std::vector<std::string>& machine,

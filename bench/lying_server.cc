@@ -1,12 +1,15 @@
-// A test's echo server that breaks its word in one chosen way, to prove that the load generator
-// sees it. It prints what the other servers print and serves one connection after the other.
+// A test's echo server that breaks its word in one chosen way, to prove that the load generator and
+// the soak see it. It prints what the other servers print and has a thread for each connection.
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bench/floor_common.h"
@@ -16,6 +19,7 @@ namespace {
 
 // Late enough to lie beyond the first message, early enough to be reached at once.
 constexpr std::size_t kLiePosition = 1000;
+constexpr std::size_t kLeakedBytes = 256 * 1024;
 
 // Applies the lie to the bytes that follow `position` in the stream. False: close now.
 bool tell(const std::string& lie, std::size_t position, std::vector<char>& data) {
@@ -24,6 +28,7 @@ bool tell(const std::string& lie, std::size_t position, std::vector<char>& data)
   if (lie == "flip") *at = static_cast<char>(*at ^ 1);
   if (lie == "drop") data.erase(at);
   if (lie == "double") data.insert(at, *at);
+  while (lie == "hang") pause();
   return lie != "close";
 }
 
@@ -33,6 +38,16 @@ void send_all(int fd, const char* data, std::size_t size) {
     if (sent <= 0) return;
     data += sent;
     size -= static_cast<std::size_t>(sent);
+  }
+}
+
+// What each connection leaves behind.
+void leak(const std::string& lie) {
+  if (lie == "leak-descriptor") open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (lie == "leak-memory") {
+    static std::atomic<char*> last;
+    last = new char[kLeakedBytes];
+    for (std::size_t i = 0; i < kLeakedBytes; ++i) last[i] = 'x';
   }
 }
 
@@ -50,15 +65,25 @@ void serve(int fd, const std::string& lie) {
   }
   // One byte more than was asked for, where only the check after the last message can see it.
   if (lie == "extra") send_all(fd, "x", 1);
+  leak(lie);
   close(fd);
+}
+
+void spin() {
+  for (std::atomic<unsigned> turns = 0;;) ++turns;
 }
 
 int run(int argc, char** argv) {
   if (argc != 2) {
-    std::fprintf(stderr, "usage: lying_server flip|drop|double|close|extra|none\n");
+    std::fprintf(stderr,
+                 "usage: lying_server flip|drop|double|close|extra|hang|leak-descriptor|"
+                 "leak-memory|spin|exit|none\n");
     return 2;
   }
   exit_on_signals();
+  const std::string lie = argv[1];
+  if (lie == "exit") signal(SIGTERM, [](int) { _exit(3); });
+  if (lie == "spin") std::thread(spin).detach();
   const int listener = open_floor_listener({});
   if (listener < 0) return 1;
   announce_floor(listener, "blocking");
@@ -66,7 +91,7 @@ int run(int argc, char** argv) {
   fcntl(listener, F_SETFL, 0);
   for (;;) {
     const int fd = accept(listener, nullptr, nullptr);
-    if (fd >= 0) serve(fd, argv[1]);
+    if (fd >= 0) std::thread(serve, fd, lie).detach();
   }
 }
 

@@ -116,6 +116,7 @@ std::expected<void, std::string> ServerProcess::read_banner() {
   const std::size_t first_end = text.find('\n');
   const std::string first = text.substr(0, first_end);
   backend_ = text.substr(first_end + 1, second_end - first_end - 1);
+  rest_ = text.substr(second_end + 1);
   const std::size_t colon = first.rfind(':');
   const char* end = first.data() + first.size();
   if (!first.starts_with("listening on ") || colon == std::string::npos ||
@@ -136,6 +137,18 @@ std::string ServerProcess::last_error_line() {
   if (text.empty()) return "it did not print its address";
   const std::size_t line = text.rfind('\n');
   return line == std::string::npos ? text : text.substr(line + 1);
+}
+
+std::string ServerProcess::take_output() {
+  std::string text = std::exchange(rest_, {});
+  while (read_more(output_, text, 0)) continue;
+  return text;
+}
+
+std::string ServerProcess::take_errors() {
+  std::string text;
+  while (read_more(errors_, text, 0)) continue;
+  return text;
 }
 
 std::expected<void, std::string> ServerProcess::stop() {
@@ -165,7 +178,8 @@ ServerProcess::ServerProcess(ServerProcess&& other) noexcept
       output_(std::exchange(other.output_, -1)),
       errors_(std::exchange(other.errors_, -1)),
       port_(other.port_),
-      backend_(std::move(other.backend_)) {}
+      backend_(std::move(other.backend_)),
+      rest_(std::move(other.rest_)) {}
 
 ServerProcess::~ServerProcess() {
   kill_now();

@@ -28,6 +28,11 @@ class ServerProcess {
   // The second line: `backend NAME: REASON`.
   const std::string& backend() const { return backend_; }
 
+  // What it has printed behind its first two lines, or on stderr, and nobody has taken yet. Who
+  // lets it run for long takes it now and then, for a full pipe would stop it.
+  std::string take_output();
+  std::string take_errors();
+
   // Asks the server to leave by SIGTERM. The error says how it left instead of exiting with 0.
   std::expected<void, std::string> stop();
 
@@ -42,6 +47,8 @@ class ServerProcess {
   int errors_ = -1;
   std::uint16_t port_ = 0;
   std::string backend_;
+  // Came with the first two lines.
+  std::string rest_;
 };
 
 }  // namespace weir::bench

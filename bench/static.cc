@@ -6,11 +6,8 @@
 // request at a time on each. They take turns, each time as a new process. nginx is the Debian
 // package; without it the table has no ratios.
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <expected>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +17,7 @@
 #include <vector>
 
 #include "bench/demo_report.h"
+#include "bench/directory.h"
 #include "bench/file_load.h"
 #include "bench/file_servers.h"
 #include "bench/flags.h"
@@ -47,26 +45,6 @@ struct File {
 struct Row {
   FileServer server;
   std::vector<FileLoadResult> samples;
-};
-
-// A directory in /tmp that goes with this.
-class Directory {
- public:
-  Directory() {
-    char name[] = "/tmp/weir-static-XXXXXX";
-    if (mkdtemp(name) != nullptr) path_ = name;
-  }
-  Directory(const Directory&) = delete;
-  Directory& operator=(const Directory&) = delete;
-  ~Directory() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  // Empty: there is none.
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
 };
 
 std::optional<int> parse_flags(int argc, char** argv, Options& options) {
@@ -219,7 +197,7 @@ bool run_size(const std::vector<FileServer>& servers, const File& file, const Op
 }
 
 int run(const Options& options) {
-  const Directory directory;
+  const Directory directory("weir-static");
   const std::string root = directory.path() + "/root";
   std::error_code error;
   if (!directory.path().empty()) {

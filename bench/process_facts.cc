@@ -1,0 +1,47 @@
+#include "bench/process_facts.h"
+
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <system_error>
+
+namespace weir::bench {
+namespace {
+
+namespace files = std::filesystem;
+
+std::string path_of(pid_t pid, const char* name) {
+  return "/proc/" + std::to_string(pid) + "/" + name;
+}
+
+// The number behind `key`, of a line like "Rss:   123 kB".
+std::size_t kilobytes(const std::string& path, const std::string& key) {
+  std::ifstream file(path);
+  for (std::string word; file >> word;) {
+    std::size_t number = 0;
+    if (word == key && file >> number) return number * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::size_t open_descriptors(pid_t pid, const std::string& directory) {
+  std::size_t count = 0;
+  std::set<std::string> kept;
+  std::error_code error;
+  // One that is closed meanwhile ends the look at what it leads to, no more.
+  for (const auto& entry : files::directory_iterator(path_of(pid, "fd"), error)) {
+    const std::string target = files::read_symlink(entry.path(), error);
+    const bool may_stay = !directory.empty() && target.starts_with(directory + "/");
+    if (!may_stay || !kept.insert(target).second) ++count;
+  }
+  return count;
+}
+
+std::size_t resident_bytes(pid_t pid) { return kilobytes(path_of(pid, "smaps_rollup"), "Rss:"); }
+
+std::size_t resident_bytes_max(pid_t pid) { return kilobytes(path_of(pid, "status"), "VmHWM:"); }
+
+}  // namespace weir::bench

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+
+// What the kernel says of a process. 0 where it says nothing, as of one that is gone.
+namespace weir::bench {
+
+// Of each file below `directory`, one does not count: a server may keep it open. Empty: all count.
+std::size_t open_descriptors(pid_t pid, const std::string& directory = {});
+
+// Exact: what /proc/PID/statm says may be off by some pages for each core.
+std::size_t resident_bytes(pid_t pid);
+
+// The most that it was.
+std::size_t resident_bytes_max(pid_t pid);
+
+}  // namespace weir::bench
