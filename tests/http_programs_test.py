@@ -394,6 +394,9 @@ def mistakes(programs):
                   ("--parallel", "2", "-i", "http://a/"), ("--timeout", "-1", "http://a/"),
                   ("--parallel", "2", "-o", "x", "http://a/")):
         programs.refuses(2, "see --help", *flags)
+    programs.refuses(2, "--timeout: not in 0..1000000; see --help", "--timeout=nan", "http://a/")
+    programs.refuses(2, "--backend: not auto, io_uring or epoll; see --help", "--backend=2",
+                     "http://a/")
     code, output, _ = programs.run("--help")
     check(code == 0 and b"Redirects are not followed" in output, output)
 

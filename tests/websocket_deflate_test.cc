@@ -107,6 +107,14 @@ TEST(WebSocketDeflate, ReadsTheExamplesOfTheRfc) {
   expect_inflated("\xf3\x48\xcd\xc9\xc9\x07\x00"sv, "Hello");
 }
 
+// A receiver adds the mark and inflates all of it (RFC 7692, section 7.2.2), so its bytes may also
+// be the last ones of a block: whether they are does not depend on the room.
+TEST(WebSocketDeflate, ReadsABlockThatTheMarkCompletes) {
+  using namespace std::string_literals;
+  using namespace std::string_view_literals;
+  expect_inflated("\x00\x05\x00\xfa\xff\x48"sv, "\x48\0\0\xff\xff"s);
+}
+
 TEST(WebSocketDeflate, WritesTheExamplesOfTheRfc) {
   RULES("7692.7.2.1.1 7692.7.2.3.1");
   using namespace std::string_view_literals;

@@ -54,7 +54,7 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--root", flags.root, "directory whose files are answered, too");
   const auto add_seconds = [&app](const char* name, std::optional<double>& target,
                                   const char* meaning) {
-    app.add_option(name, target, meaning)->check(CLI::Range(0.0, kSecondsMax));
+    app.add_option(name, target, meaning)->check(weir::example::seconds_up_to(kSecondsMax));
   };
   add_seconds("--headers-timeout", flags.headers_timeout,
               "seconds for a request's head; 0: none; default: 60, or the request timeout");

@@ -56,7 +56,7 @@ void describe_request(CLI::App& app, Flags& flags) {
                                      "path of a Unix socket, in the place of host and port");
   app.add_flag("--abstract", options.abstract, "--unix is an abstract name")->needs(path);
   app.add_option("--timeout", flags.seconds, "for all of a request; 0: none")
-      ->check(CLI::Range(0.0, kSecondsMax));
+      ->check(weir::example::seconds_up_to(kSecondsMax));
 }
 
 void describe_rest(CLI::App& app, Flags& flags) {

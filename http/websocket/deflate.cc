@@ -17,6 +17,11 @@ constexpr std::size_t kTailBytes = sizeof kTail;
 
 constexpr int kNoHeader = -1;  // times the window's bits: DEFLATE without zlib's frame
 
+// After inflate(), zlib.h says, data_type has this bit behind a block, and below it the number of
+// bits that were not used. All of the block has been written then. Another call without input takes
+// the bit away.
+constexpr int kBlockEnd = 128;
+
 z_stream* make_stream() noexcept { return new (std::nothrow) z_stream{}; }
 
 // zlib's pieces have 32 bits.
@@ -165,15 +170,15 @@ Inflater::Step Inflater::next(std::string_view input, bool last, std::span<char>
   // A sender may end its stream for good with the message, and then there is no mark to add; one
   // that goes by RFC 7692, section 7.2.3.4, puts a byte behind it that the mark completes.
   if (stream_ended_ && tail_used_ == 0) return end_message(step);
-  const std::string_view tail(kTail + tail_used_, kTailBytes - tail_used_);
-  const Step more = run(tail, room.subspan(step.written));
-  tail_used_ = static_cast<std::uint8_t>(tail_used_ + more.consumed);
-  step.written += more.written;
-  step.status = more.status;
-  if (more.status != Status::need_input) return step;
-  // Behind the mark a block has ended, and no bit of the next one is there. (zlib.h, inflate():
-  // data_type has 128 after a block, and the number of unused bits.)
-  constexpr int kBlockEnd = 128;
+  if (tail_used_ < kTailBytes) {
+    const std::string_view tail(kTail + tail_used_, kTailBytes - tail_used_);
+    const Step more = run(tail, room.subspan(step.written));
+    tail_used_ = static_cast<std::uint8_t>(tail_used_ + more.consumed);
+    step.written += more.written;
+    step.status = more.status;
+    if (more.status != Status::need_input) return step;
+  }
+  // Behind the mark a block has ended, and no bit of the next one is there.
   if (stream_ended_ || stream_->data_type != kBlockEnd) return fail(Status::malformed, step);
   return end_message(step);
 }
@@ -212,7 +217,8 @@ Inflater::Step Inflater::run(std::string_view input, std::span<char> room) noexc
       return fail(Status::malformed, step);
     }
     if (result == Z_STREAM_END) stream_ended_ = true;
-    const bool idle = stream_->avail_out > 0 && step.consumed == input.size();
+    const bool all_written = stream_->avail_out > 0 || (stream_->data_type & kBlockEnd) != 0;
+    const bool idle = all_written && step.consumed == input.size();
     if (!stream_ended_ && idle) return step;
   }
 }

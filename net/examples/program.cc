@@ -4,23 +4,19 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <map>
+
+#include "net/examples/server_flags.h"
 
 namespace weir::example {
 namespace {
 
 void describe(CLI::App& app, Flags& flags, std::initializer_list<Flag> more) {
-  static const std::map<std::string, BackendKind> kBackends = {
-      {"auto", BackendKind::automatic},
-      {"io_uring", BackendKind::io_uring},
-      {"epoll", BackendKind::epoll}};
   app.add_option("--port", flags.port, "TCP port")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   app.add_option("--host", flags.host, "address; a server's default: all, a client's: localhost");
   app.add_option("--path", flags.path, "path of a Unix socket, in the place of host and port");
-  app.add_option("--backend", flags.backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+  describe_backend(app, flags.backend);
   for (const Flag& flag : more) {
     if (bool* const* on = std::get_if<bool*>(&flag.target)) {
       app.add_flag(flag.name, **on, flag.meaning);

@@ -18,13 +18,27 @@ struct ServerFlags {
   int threads = 1;
 };
 
+// CLI11's own transformer would take numbers too, and name what it takes by them.
 inline void describe_backend(CLI::App& app, BackendKind& backend) {
   static const std::map<std::string, BackendKind> kBackends = {
       {"auto", BackendKind::automatic},
       {"io_uring", BackendKind::io_uring},
       {"epoll", BackendKind::epoll}};
-  app.add_option("--backend", backend, "auto, io_uring or epoll")
-      ->transform(CLI::CheckedTransformer(kBackends).description(""));
+  const auto take = [&backend](const std::string& name) { backend = kBackends.at(name); };
+  app.add_option_function<std::string>("--backend", take, "auto, io_uring or epoll")
+      ->check([](const std::string& name) {
+        return kBackends.contains(name) ? "" : "not auto, io_uring or epoll";
+      });
+}
+
+// Seconds, and parts of them. CLI::Range would let a NaN pass.
+inline CLI::Validator seconds_up_to(double most) {
+  const auto check = [most](const std::string& text) {
+    double seconds = 0;
+    const bool good = CLI::detail::lexical_cast(text, seconds) && seconds >= 0 && seconds <= most;
+    return good ? std::string() : "not in 0.." + std::to_string(static_cast<long>(most));
+  };
+  return {check, ""};
 }
 
 inline void describe_server(CLI::App& app, ServerFlags& flags) {

@@ -52,34 +52,14 @@ Inputs read_corpus(int count, char** paths) {
 
 // One step of what a fuzzer does.
 void mutate(Random& random, const Inputs& inputs, std::string& input) {
-  constexpr std::string_view kWords[] = {"\r\n",
-                                         "\r\n\r\n",
-                                         "\n",
-                                         "\r",
-                                         "\t",
-                                         " ",
-                                         ":",
-                                         ";",
-                                         ",",
-                                         "=",
-                                         "\"",
-                                         "0",
-                                         "0\r\n\r\n",
-                                         "5\r\n",
-                                         "ffffffffffffffff",
-                                         "Content-Length: ",
-                                         "Transfer-Encoding: ",
-                                         "chunked",
-                                         "Host: a",
-                                         "HTTP/1.1",
-                                         "HTTP/1.0",
-                                         "GET / ",
-                                         "CONNECT a:1 ",
-                                         "http://",
-                                         "Connection: close",
-                                         "Upgrade: x",
-                                         "\x7f",
-                                         "\xff"};
+  constexpr std::string_view kWords[] = {
+      "\r\n", "\r\n\r\n", "\n", "\r", "\t", " ", ":", ";", ",", "=", "\"", "0", "0\r\n\r\n",
+      "5\r\n", "ffffffffffffffff", "Content-Length: ", "Transfer-Encoding: ", "chunked", "Host: a",
+      "HTTP/1.1", "HTTP/1.0", "GET / ", "CONNECT a:1 ", "http://", "Connection: close",
+      "Upgrade: x", "\x7f", "\xff", "%2e%2e/", "%00", "%", "/", "//", "?", "#", "@", "&", "+", "-",
+      "[", "]:", "::", ":65536", "1.2.3.4", "255.255.255.255", "bytes=", "W/\"a\"", "*",
+      "Sun, 06 Nov 1994 08:49:37 GMT", ";q=0.5", "gzip", "permessage-deflate; ",
+      "client_max_window_bits=9", "\\", "\xc3\xa9", "\xed\xa0\x80", "\xf0\x9f\x98\x80", "--port="};
   const std::size_t at = random.below(input.size() + 1);
   const std::size_t size = random.below(std::min<std::size_t>(input.size() - at, 16) + 1);
   switch (random.below(6)) {
