@@ -8,24 +8,13 @@
 namespace weir::inline v1::http {
 namespace {
 
-constexpr int kWeightMax = 1000;
-
-// "q=0.5" in thousandths; what is wrong counts as 0.
-int weight_of(std::string_view text) {
+// Of "q=0.5"; another parameter counts as 0.
+int weight_of(std::string_view text) noexcept {
   const std::size_t equal = text.find('=');
   if (equal == std::string_view::npos || !equals_lower(trim_blanks(text.substr(0, equal)), "q")) {
     return 0;
   }
-  text = trim_blanks(text.substr(equal + 1));
-  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return 0;
-  int weight = (text[0] - '0') * kWeightMax;
-  if (text.size() > 1 && text[1] != '.') return 0;
-  int scale = 100;
-  for (std::size_t i = 2; i < text.size(); ++i, scale /= 10) {
-    if (text[i] < '0' || text[i] > '9') return 0;
-    weight += (text[i] - '0') * scale;
-  }
-  return weight <= kWeightMax ? weight : 0;
+  return parse_weight(trim_blanks(text.substr(equal + 1)));
 }
 
 struct Weights {

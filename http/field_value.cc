@@ -35,6 +35,19 @@ bool is_field_value(std::string_view text) noexcept {
   return scan::control(text) == text.size() && trim_blanks(text).size() == text.size();
 }
 
+// At most three decimals, and at most 1.
+int parse_weight(std::string_view text) noexcept {
+  if (text.empty() || text.size() > 5 || (text[0] != '0' && text[0] != '1')) return 0;
+  if (text.size() > 1 && text[1] != '.') return 0;
+  int weight = (text[0] - '0') * kWeightMax;
+  int scale = kWeightMax / 10;
+  for (std::size_t i = 2; i < text.size(); ++i, scale /= 10) {
+    if (text[i] < '0' || text[i] > '9') return 0;
+    weight += (text[i] - '0') * scale;
+  }
+  return weight <= kWeightMax ? weight : 0;
+}
+
 ListElements::Element ListElements::next() noexcept {
   if (done_) return {};
   const std::size_t comma = rest_.find(',');

@@ -17,6 +17,10 @@ bool is_token(std::string_view text) noexcept;
 // May stand in a field line as it is: no control byte but HTAB, no blank at either end.
 bool is_field_value(std::string_view text) noexcept;
 
+// A weight (RFC 9110, section 12.4.2) in thousandths, 500 of "0.5"; 0 for what is none.
+inline constexpr int kWeightMax = 1000;
+int parse_weight(std::string_view text) noexcept;
+
 // The elements of a list of tokens, separated by commas and blanks:
 //
 //     for (ListElements list(value); const auto element = list.next();) ...

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "weir/reactor/memory.h"
 
@@ -15,6 +16,19 @@ std::uint64_t this_thread() noexcept {
   if (number == 0) number = threads.fetch_add(1, std::memory_order_relaxed) + 1;
   return number;
 }
+
+namespace {
+
+thread_local std::uint64_t in_place_of = 0;
+
+}  // namespace
+
+InPlaceOf::InPlaceOf(std::uint64_t thread) noexcept
+    : before_(std::exchange(in_place_of, thread)) {}
+
+InPlaceOf::~InPlaceOf() { in_place_of = before_; }
+
+std::uint64_t InPlaceOf::thread() noexcept { return in_place_of; }
 
 namespace {
 

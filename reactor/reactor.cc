@@ -57,6 +57,7 @@ Reactor::Reactor(ChosenBackend chosen, ReactorOptions&& options)
 }
 
 Reactor::~Reactor() {
+  const detail::InPlaceOf its_thread(thread_);
   closing_ = true;
   for (auto& signal : signals_) signal->watch.cancel();
   // Before the residents: a task may own servers and sockets, which go through their residents.

@@ -3,11 +3,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <deque>
+#include <vector>
 
+#include "tests/failing_backend.h"
 #include "tests/pair.h"
 #include "tests/raw_client.h"
-#include "tests/relay_backend.h"
 #include "tests/rules.h"
 
 namespace weir::test {
@@ -17,35 +17,20 @@ using namespace std::chrono_literals;
 
 int aborted_accepts = 0;  // so many calls of accept4(2) fail before the next one is made
 
-// Passes everything on but accepts, of which the next ones fail with the given codes.
-class FailingAccepts final : public RelayBackend {
+// Accepting fails as a test wants.
+class FailingAccepts final : public FailingBackend {
  public:
-  using RelayBackend::RelayBackend;
+  explicit FailingAccepts(std::unique_ptr<Backend> behind)
+      : FailingBackend(std::move(behind), OpKind::accept) {}
 
-  std::deque<int> codes;         // errno values
   std::vector<Instant> accepts;  // when each accept was submitted
   std::size_t watches = 0;       // polls that were submitted
 
   void submit(Op& op) noexcept override {
     watches += op.kind == OpKind::poll ? 1U : 0U;
     if (op.kind == OpKind::accept) accepts.push_back(now());
-    if (op.kind != OpKind::accept || codes.empty()) return RelayBackend::submit(op);
-    op.state = OpState::submitted;
-    failed_.push_back(&op);
+    FailingBackend::submit(op);
   }
-  void cancel(Op& op) noexcept override {
-    if (std::ranges::find(failed_, &op) == failed_.end()) RelayBackend::cancel(op);
-  }
-  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
-    if (failed_.empty()) return RelayBackend::poll(until, batch);
-    batch[0] = {.op = failed_.front(), .result = -codes.front(), .more = false};
-    failed_.pop_front();
-    codes.pop_front();
-    return 1;
-  }
-
- private:
-  std::deque<Op*> failed_;
 };
 
 class ContractAcceptErrorTest : public BackendTest {
@@ -78,7 +63,7 @@ class ContractAcceptErrorTest : public BackendTest {
 
   // Listens with these failures ahead, and connects.
   void begin(std::initializer_list<int> codes) {
-    backend_->codes = codes;
+    backend_->failures = codes;
     const auto bound = server_->listen({.port = 0, .host = "127.0.0.1"});
     ASSERT_TRUE(bound.has_value());
     to_ = {.host = "127.0.0.1", .port = bound->port()};
@@ -120,7 +105,7 @@ TEST_P(ContractAcceptErrorTest, WithoutDescriptorsItRestsAndTellsABurstOnce) {
 
 TEST_P(ContractAcceptErrorTest, WithoutAClientItWaitsWithoutAnError) {
   RULES("3.3.2.3 3.3.2.4");
-  backend_->codes = {EMFILE};
+  backend_->failures = {EMFILE};
   const auto bound = server_->listen({.port = 0, .host = "127.0.0.1"});
   ASSERT_TRUE(bound.has_value());
   // Two rests: after the first one nothing is tried before a client comes.

@@ -7,14 +7,13 @@
 
 #include <charconv>
 #include <chrono>
-#include <deque>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
 
+#include "tests/failing_backend.h"
 #include "tests/http_world.h"
-#include "tests/relay_backend.h"
 #include "weir/http/static_files.h"
 
 namespace weir::test {
@@ -65,12 +64,12 @@ inline std::string content(std::size_t size, std::uint32_t seed = 1) {
 // Its time of day is as far ahead of that of the files as a test wants, on the simulator too: no
 // file can be told to have been changed long ago. Opening fails, and reading waits for a change of
 // the file, when a test wants that.
-class FilesBackend final : public RelayBackend {
+class FilesBackend final : public FailingBackend {
  public:
-  using RelayBackend::RelayBackend;
+  explicit FilesBackend(std::unique_ptr<Backend> behind)
+      : FailingBackend(std::move(behind), OpKind::open) {}
 
-  std::int64_t ahead = 0;               // seconds
-  std::deque<int> failures;             // of the next files that are opened: errno values
+  std::int64_t ahead = 0;                // seconds
   std::function<void()> before_reading;  // the next file, but behind its first look
   int cancelled_receives = 0;
 
@@ -80,24 +79,12 @@ class FilesBackend final : public RelayBackend {
   }
   void submit(Op& op) noexcept override {
     if (op.kind == OpKind::read && before_reading) std::exchange(before_reading, {})();
-    if (op.kind != OpKind::open || failures.empty()) return RelayBackend::submit(op);
-    op.state = OpState::submitted;
-    failed_.push_back(&op);
+    FailingBackend::submit(op);
   }
   void cancel(Op& op) noexcept override {
     if (op.kind == OpKind::recv && op.state == OpState::submitted) ++cancelled_receives;
-    if (std::ranges::find(failed_, &op) == failed_.end()) RelayBackend::cancel(op);
+    FailingBackend::cancel(op);
   }
-  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
-    if (failed_.empty()) return RelayBackend::poll(until, batch);
-    batch[0] = {.op = failed_.front(), .result = -failures.front(), .more = false};
-    failed_.pop_front();
-    failures.pop_front();
-    return 1;
-  }
-
- private:
-  std::deque<Op*> failed_;
 };
 
 class StaticTest : public HttpTest {

@@ -477,12 +477,17 @@ for backend in epoll io_uring; do
   node_requests "$work/socket"
   stop
   [ ! -e "$work/socket" ] || fail "the socket's file is still there"
-  start "$demo_server" "$backend" --host 127.0.0.1 --port 0 --threads 2 --max-body-bytes 1000 \
-    --max-header-bytes 1000 --request-timeout 30 || fail "no server with two threads"
+  start "$demo_server" "$backend" --host 127.0.0.1 --port 0 --threads 2 --root "$work/root" \
+    --max-body-bytes 1000 --max-header-bytes 1000 --request-timeout 30 ||
+    fail "no server with two threads"
   to=()
   base=http://127.0.0.1:$port
   same "a body above the limit" 413 "$(status_of --data-binary "@$work/65536" /echo)"
   same "a head above the limit" 431 "$(status_of -H "X-Long: $(seq -s . 500)" /)"
+  # Both keep what they have read, and let it go at the end.
+  for _ in {1..16}; do
+    same "a file of either thread" $'The file,\nin two lines.' "$(ask /static/main.txt)"
+  done
   load_threads=$(have wrk && timeout 60 wrk -t 2 -c 16 -d 1s "$base/hello") || true
   [[ $load_threads != *Non-2xx* && $load_threads != *"Socket errors"* ]] || fail "$load_threads"
   stop

@@ -5,26 +5,9 @@
 namespace weir::inline v1::http {
 namespace {
 
-constexpr int kMost = 1000;
-
-// "0.5" is 500: at most three decimals, and at most 1.
-int parse_quality(std::string_view text) noexcept {
-  if (text.empty() || (text[0] != '0' && text[0] != '1')) return 0;
-  int value = (text[0] - '0') * kMost;
-  if (text.size() > 1 && text[1] != '.') return 0;
-  if (text.size() > 5) return 0;
-  int unit = kMost / 10;
-  for (const char c : text.substr(text.size() > 1 ? 2 : 1)) {
-    if (c < '0' || c > '9') return 0;
-    value += (c - '0') * unit;
-    unit /= 10;
-  }
-  return value <= kMost ? value : 0;
-}
-
 struct Range {
   int specificity = -1;  // -1: does not match; 0: */*, 1: type/*, 2: type/subtype
-  int quality = kMost;
+  int quality = kWeightMax;
 };
 
 bool same(std::string_view a, std::string_view lower) noexcept { return equals_lower(a, lower); }
@@ -38,7 +21,7 @@ Range read_range(std::string_view text, std::string_view media_type) noexcept {
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     if (!first) {
       const bool is_q = part.size() > 1 && (part[0] == 'q' || part[0] == 'Q') && part[1] == '=';
-      if (is_q) range.quality = parse_quality(part.substr(2));
+      if (is_q) range.quality = parse_weight(part.substr(2));
       continue;
     }
     first = false;
@@ -66,7 +49,7 @@ int quality_of(std::string_view media_type, std::span<const std::string_view> ac
       if (range.specificity > best.specificity) best = range;
     }
   }
-  return any ? best.quality : kMost;
+  return any ? best.quality : kWeightMax;
 }
 
 bool prefers_html(std::span<const std::string_view> accept) noexcept {

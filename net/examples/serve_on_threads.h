@@ -22,8 +22,8 @@ inline Expected<void> check_numeric(const std::string& host) {
                   .detail = "--host " + host + " is not a numeric address"});
 }
 
-// What runs on one thread. Service has: Expected<Address> listen(int port); void drain(), which
-// closes what keeps the reactor going; void run(), which runs it.
+// What runs on one thread, and goes there. Service has: Expected<Address> listen(int port); void
+// drain(), which closes what keeps the reactor going; void run(), which runs it.
 template <class Service>
 struct Worker {
   std::unique_ptr<Reactor> reactor;
@@ -45,7 +45,10 @@ class ThreadedServer {
       Worker<Service>& worker = workers_[i];
       // Threads that run already would have to be stopped: the process ends instead.
       if (auto on = start(worker, bound->port()); !on) std::exit(fail(on.error()));
-      worker.thread = std::thread([&worker] { worker.service->run(); });
+      worker.thread = std::thread([&worker] {
+        worker.service->run();
+        worker.service.reset();  // it belongs to this thread, as everything that it holds
+      });
     }
     for (const int signal : {SIGINT, SIGTERM}) {
       const auto set = first.reactor->on_signal(signal, [this](int) { drain_all(); });
