@@ -23,7 +23,8 @@ inline constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
 enum class Role : std::uint8_t {
   operation,     // the op's own request
   readiness,     // a receive without a buffer ring: multishot poll, then plain recv
-  starved_watch  // a receive without memory: a poll that sees resets
+  starved_watch,  // a receive without memory: a poll that sees resets
+  send_watch     // a send that waits for room by a multishot poll
 };
 
 // What the kernel was asked for. user_data is the request's index and generation, so that a late
@@ -40,6 +41,7 @@ struct FdState {
   std::uint32_t operations = 0;  // submitted and without their last completion
   bool send_in_ring = false;   // a send request is with the kernel
   bool send_fell_short = false;  // one came back short: the connection's error may be swallowed
+  bool send_cannot_wait = false;  // a send request gave up: room is polled for
   bool read_to_the_end = false;  // as in the epoll backend, for plain receives
   bool type_known = false;
   bool short_read_empties = false;
@@ -48,8 +50,7 @@ struct FdState {
   std::int32_t final_result = 0;
 };
 
-// A result that says nothing of the connection: the request is to be made again. A send that was
-// woken often for nothing (a Unix socket whose reader takes little at a time) may end so.
+// A result that says nothing of the connection: the request is to be made again.
 inline bool is_passing(std::int32_t result) noexcept {
   return result == -EAGAIN || result == -EINTR;
 }
