@@ -51,6 +51,10 @@ class UringBackend final : public KernelBackend {
 
  private:
   io_uring& ring() noexcept { return *ring_.ring; }
+  void enter(Instant until) noexcept {
+    ++counters_.system_calls;
+    uring::enter(ring(), until);
+  }
   // Submissions.
   void lose_ring() noexcept;
   void queue_waiting() noexcept;
@@ -62,7 +66,6 @@ class UringBackend final : public KernelBackend {
   void arm_wake() noexcept;
   void flush_sends() noexcept;
   void send_now(SendOp& op) noexcept;
-  void enter(bool wait, Instant until) noexcept;
   // Completions.
   std::size_t reap(std::span<Completion> batch) noexcept;
   bool on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept;
@@ -71,6 +74,7 @@ class UringBackend final : public KernelBackend {
   bool on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
+  bool on_send_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_read(ReadOp& op, std::int32_t result, Completion& out) noexcept;
   bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
@@ -197,6 +201,11 @@ void UringBackend::arm(Op& op) noexcept {
       break;
     case OpKind::recv: arm_recv(op, sqe, request.role); break;
     case OpKind::send:
+      if (fds_[op.fd].send_cannot_wait) {
+        request.role = Role::send_watch;
+        prepare_send_watch(sqe, op.fd);
+        break;
+      }
       request.send_bytes = prepare_send(sqe, static_cast<SendOp&>(op));
       fds_[op.fd].send_in_ring = true;
       break;
@@ -248,9 +257,8 @@ void UringBackend::flush_sends() noexcept {
   sends_.for_each([&](Op&) { ++count; });
   while (!sends_.empty()) {
     auto& op = static_cast<SendOp&>(sends_.pop_front());
-    std::size_t bytes = 0;
-    for (const iovec& piece : op.pieces) bytes += piece.iov_len;
-    if (count < limits::kInlineSendsMax || bytes >= limits::kInlineSendBytesMin) {
+    const bool large = bytes_of(op) >= limits::kInlineSendBytesMin;
+    if (count < limits::kInlineSendsMax || large || fds_[op.fd].send_cannot_wait) {
       send_now(op);
     } else {
       arm(op);
@@ -299,31 +307,11 @@ std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexc
   skipped_kernel_ = false;
   const bool work_here =
       count != 0 || !readable_.empty() || !blocked_.empty() || io_uring_cq_ready(&ring()) != 0;
-  if (!work_here || must_enter || !readable_.empty()) enter(!work_here, until);
+  if (!work_here || must_enter || !readable_.empty()) enter(work_here ? Instant::min() : until);
   count += reap(batch.subspan(count));
   count += run_receives(batch.subspan(count));
   counters_.completions += count;
   return count;
-}
-
-// Submits, and runs the kernel's deferred work; waits for a completion when there is time.
-void UringBackend::enter(bool wait, Instant until) noexcept {
-  ++counters_.system_calls;
-  io_uring_cqe* cqe = nullptr;
-  if (wait && until == kNever) {
-    check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, nullptr, nullptr));
-    return;
-  }
-  const Duration left =
-      wait && until != Instant::min() ? until - posix::now() : Duration::zero();
-  if (left <= Duration::zero()) {
-    check_entry(io_uring_submit_and_get_events(&ring()));
-    return;
-  }
-  __kernel_timespec rest{.tv_sec = left / std::chrono::seconds(1),
-                         .tv_nsec = (left % std::chrono::seconds(1)).count()};
-  // -ETIME and -EINTR are the ordinary ends of a wait.
-  check_entry(io_uring_submit_and_wait_timeout(&ring(), &cqe, 1, &rest, nullptr));
 }
 
 std::size_t UringBackend::reap(std::span<Completion> batch) noexcept {
@@ -359,6 +347,7 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
   }
   if (role == Role::readiness) return on_readiness(op, cqe, out);
   if (role == Role::starved_watch) return on_starved_watch(op, cqe, out);
+  if (role == Role::send_watch) return on_send_watch(op, cqe, out);
   switch (op.kind) {
     case OpKind::accept: return on_accept(op, cqe, out);
     case OpKind::recv: return on_recv(op, cqe, out);
@@ -442,6 +431,7 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
                            Completion& out) noexcept {
   FdState& fd = fds_[op.fd];
   fd.send_in_ring = false;
+  fd.send_cannot_wait = fd.send_cannot_wait || result == -EAGAIN;
   if (is_passing(op, result)) return continue_or_end(op);
   const bool fell_short = result >= 0 && static_cast<std::uint32_t>(result) < wanted;
   if (fell_short && op.state != OpState::cancelling && posix::is_torn_down(op.fd)) {
@@ -449,6 +439,15 @@ bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
     return last(op, -ECONNRESET, out);
   }
   return last(op, result, out);
+}
+
+bool UringBackend::on_send_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
+  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  if (more && (cqe.res & (POLLOUT | POLLERR | POLLHUP)) != 0) send_cancel(op);
+  if (more) return false;
+  if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
+  sends_.push_back(op);
+  return false;
 }
 
 // A read that was cancelled and has brought something all the same is a read.

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "reactor/posix_files.h"
+#include "reactor/uring_probe.h"
 #include "reactor/uring_state.h"
 #include "weir/reactor/assert.h"
 #include "weir/reactor/posix.h"
@@ -19,18 +20,26 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept {
   }
 }
 
+std::size_t bytes_of(const SendOp& op) noexcept {
+  std::size_t bytes = 0;
+  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
+  return bytes;
+}
+
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept {
   const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0) |
                     (op.more_follows ? MSG_MORE : 0);
-  std::size_t bytes = 0;
-  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
   if (op.pieces.size() == 1 && op.passed_fd < 0) {
     io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags);
   } else {
     const auto* message = static_cast<const msghdr*>(posix::message_of(op));
     io_uring_prep_sendmsg(sqe, op.fd, message, static_cast<unsigned>(flags));
   }
-  return static_cast<std::uint32_t>(bytes);
+  return static_cast<std::uint32_t>(bytes_of(op));
+}
+
+void prepare_send_watch(io_uring_sqe* sqe, int fd) noexcept {
+  io_uring_prep_poll_multishot(sqe, fd, POLLOUT);
 }
 
 void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept {
@@ -80,6 +89,23 @@ void prepare_read(io_uring_sqe* sqe, ReadOp& op) noexcept {
 void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept {
   io_uring_prep_writev(sqe, op.fd, op.pieces.data(), static_cast<unsigned>(op.pieces.size()),
                        static_cast<std::uint64_t>(op.offset));
+}
+
+void enter(io_uring& ring, Instant until) noexcept {
+  io_uring_cqe* cqe = nullptr;
+  if (until == kNever) {
+    check_entry(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, nullptr, nullptr));
+    return;
+  }
+  const Duration left = until == Instant::min() ? Duration::zero() : until - posix::now();
+  if (left <= Duration::zero()) {
+    check_entry(io_uring_submit_and_get_events(&ring));
+    return;
+  }
+  __kernel_timespec rest{.tv_sec = left / std::chrono::seconds(1),
+                         .tv_nsec = (left % std::chrono::seconds(1)).count()};
+  // -ETIME and -EINTR are the ordinary ends of a wait.
+  check_entry(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &rest, nullptr));
 }
 
 }  // namespace weir::inline v1::uring

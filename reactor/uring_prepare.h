@@ -1,4 +1,5 @@
-// Submission queue entries for operations, each as the kernel wants it. Private to this package.
+// Submission queue entries for operations, each as the kernel wants it, and the way into it.
+// Private to this package.
 #pragma once
 
 #include <liburing.h>
@@ -8,10 +9,15 @@
 namespace weir::inline v1::uring {
 
 void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
+std::size_t bytes_of(const SendOp& op) noexcept;
 // MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd. A
 // descriptor goes with the first part only: the rest is submitted again without it. Returns how
 // many bytes there are to send.
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept;
+// Room for a send that cannot wait for it by itself. A send request polls, and gives up with EAGAIN
+// when it was woken 128 times for nothing: at once where the peer has sent its FIN, which answers
+// every poll but one that repeats.
+void prepare_send_watch(io_uring_sqe* sqe, int fd) noexcept;
 // A poll for POLLOUT is answered by POLLRDHUP too, whatever was asked for (Linux 6.18). Where the
 // peer's end is known, it is one that repeats, which tells what comes and not what is: it answers
 // when note_seen() says so, and is cancelled then.
@@ -31,5 +37,8 @@ bool make_room(ReadOp& op) noexcept;
 // Precondition: make_room().
 void prepare_read(io_uring_sqe* sqe, ReadOp& op) noexcept;
 void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept;
+
+// Submits, and runs the kernel's deferred work; waits for a completion until then.
+void enter(io_uring& ring, Instant until) noexcept;
 
 }  // namespace weir::inline v1::uring

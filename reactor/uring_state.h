@@ -23,7 +23,8 @@ inline constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
 enum class Role : std::uint8_t {
   operation,     // the op's own request
   readiness,     // a receive without a buffer ring: multishot poll, then plain recv
-  starved_watch  // a receive without memory: a poll that sees resets
+  starved_watch,  // a receive without memory: a poll that sees resets
+  send_watch     // a send that waits for room by a multishot poll
 };
 
 // What the kernel was asked for. user_data is the request's index and generation, so that a late
@@ -42,6 +43,7 @@ struct FdState {
   // A short send was told the connection's error, in whose place a receive sees a clean end. One
   // that fell short while the connection stands means nothing.
   bool send_took_error = false;
+  bool send_cannot_wait = false;  // a send request gave up: room is polled for
   bool read_to_the_end = false;  // as in the epoll backend, for plain receives
   bool type_known = false;
   bool short_read_empties = false;

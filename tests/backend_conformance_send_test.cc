@@ -322,6 +322,38 @@ TEST_P(KernelSendTest, OperationsThatCompleteAtOnceStarveNobody) {
   EXPECT_EQ(received.bytes, "hello");
 }
 
+// Whatever a poll of the socket is for, it says that the peer has ended its side, and goes on
+// saying so: no reason to look again.
+TEST_P(KernelSendTest, ASendToAPeerThatHasEndedItsSideWaitsAsleep) {
+  std::string part(64 << 10, 'x');
+  const iovec pieces[] = {{.iov_base = part.data(), .iov_len = 1000},
+                          {.iov_base = part.data(), .iov_len = part.size()}};
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    door().shutdown(ends.a, Direction::write);
+    const Receive& end = receive(ends.b);
+    ASSERT_TRUE(run_until([&] { return end.ended; }));
+    std::size_t sent = 0;
+    Send& op = send_pieces(ends.b, pieces);
+    for (settle(); op.ended; settle()) {
+      ASSERT_GT(op.last(), 0);
+      sent += static_cast<std::size_t>(op.last());
+      submit(op, ends.b);
+    }
+    const Instant over = door().now() + std::chrono::milliseconds(500);
+    std::size_t turns = 0;
+    for (; door().now() < over; ++turns) turn(over);
+    EXPECT_LT(turns, 8U);
+    // Woken by room it goes on.
+    const Receive& received = receive(ends.a);
+    ASSERT_TRUE(run_until([&] { return op.ended; }));
+    ASSERT_GT(op.last(), 0);
+    sent += static_cast<std::size_t>(op.last());
+    ASSERT_TRUE(run_until([&] { return received.total == sent; }));
+    EXPECT_TRUE(received.bytes == std::string(sent, 'x'));
+  }
+}
+
 WEIR_ON_KERNEL_BACKENDS(KernelSendTest);
 
 }  // namespace
