@@ -51,10 +51,7 @@ Events hangup_of(std::uint32_t bits) noexcept {
 class EpollBackend final : public KernelBackend {
  public:
   EpollBackend(posix::Fd epoll, posix::Fd wake, BufferPool* pool) noexcept
-      : KernelBackend(std::move(wake)), epoll_(std::move(epoll)), pool_(pool), arena_(*pool) {
-    epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = kWakeMark}};
-    WEIR_ASSERT(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_fd(), &event) == 0);
-  }
+      : KernelBackend(std::move(wake)), epoll_(std::move(epoll)), pool_(pool), arena_(*pool) {}
 
   BackendKind kind() const noexcept override { return BackendKind::epoll; }
   void submit(Op& op) noexcept override;
@@ -148,7 +145,7 @@ void EpollBackend::submit(Op& op) noexcept {
 void EpollBackend::submit_connect(ConnectOp& op, Entry& entry) noexcept {
   const std::uint32_t size = posix::to_system(op.peer, op.scratch);
   ++counters_.system_calls;
-  int result = size == 0 ? -EINVAL : posix::connect(op.fd, op, size);
+  int result = size == 0 ? -EINVAL : posix::connect(op.fd, op.scratch, size);
   if (result == -EINPROGRESS) {
     result = watch(op, entry);
     if (result == 0) {
@@ -241,6 +238,8 @@ void EpollBackend::wait(Instant until) noexcept {
   } else {
     const timespec rest{.tv_sec = 0, .tv_nsec = left.count()};
     count = ::epoll_pwait2(epoll_.get(), events, kEventsMax, &rest, nullptr);
+    // A sandbox may refuse what it does not know: then a little late.
+    if (count < 0 && errno != EINTR) count = ::epoll_wait(epoll_.get(), events, kEventsMax, 1);
   }
   for (int i = 0; i < count; ++i) note_events(events[i]);
 }
@@ -410,6 +409,10 @@ Expected<std::unique_ptr<Backend>> make_epoll_backend(const BackendOptions& opti
   }
   auto wake = posix::make_eventfd();
   if (!wake) return failure(wake.error());
+  epoll_event event{.events = EPOLLIN | EPOLLET, .data = {.u64 = kWakeMark}};
+  if (::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, wake->get(), &event) != 0) {
+    return failure({.code = errno_code(errno), .syscall = "epoll_ctl"});
+  }
   BufferPool* pool = BufferPool::create(limits::kReceiveChunkBytes, options.receive_memory_max);
   if (pool == nullptr) {
     return failure({.code = errno_code(ENOMEM)});

@@ -238,13 +238,14 @@ int KernelDatagrams::connect(int fd, const Address& peer) noexcept {
   storage.ss_family = AF_UNSPEC;
   const bool connects = peer.family() != Family::none;
   if (connects) put(storage, peer.ip());
-  const auto* address = reinterpret_cast<const sockaddr*>(&storage);
-  if (::connect(fd, address, sizeof storage) != 0) return -errno;
-  if (connects) return 0;
+  const auto* system = reinterpret_cast<const std::byte*>(&storage);
+  const int result = posix::connect(fd, system, sizeof storage);
+  if (result != 0 || connects) return result;
   Address now = posix::address_of(fd, End::local);
   if (now.port() != 0) return 0;
   now.set_port(before.port());
   put(storage, now.ip());
+  const auto* address = reinterpret_cast<const sockaddr*>(&storage);
   return ::bind(fd, address, sizeof storage) == 0 ? 0 : -errno;
 }
 

@@ -66,10 +66,7 @@ void remove_if_stale(const Address& at, const std::byte* system, std::uint32_t s
   if (::stat(at.path().c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) return;
   const Fd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!probe) return;
-  const auto* address = reinterpret_cast<const sockaddr*>(system);
-  if (::connect(probe.get(), address, size) != 0 && errno == ECONNREFUSED) {
-    ::unlink(at.path().c_str());
-  }
+  if (connect(probe.get(), system, size) == -ECONNREFUSED) ::unlink(at.path().c_str());
 }
 
 int set_unix_mode(const std::string& path, const ListenOptions& options) noexcept {
@@ -459,9 +456,9 @@ std::int32_t send(SendOp& op) noexcept {
   }
 }
 
-int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept {
+int connect(int fd, const std::byte* system, std::uint32_t size) noexcept {
   for (;;) {
-    if (::connect(fd, reinterpret_cast<const sockaddr*>(op.scratch), size) == 0) return 0;
+    if (::connect(fd, reinterpret_cast<const sockaddr*>(system), size) == 0) return 0;
     if (errno != EINTR) return -errno;
   }
 }
@@ -471,8 +468,13 @@ Events poll_now(int fd, Events wanted) noexcept {
   // Whoever waits to write is not woken by the peer's end, again and again.
   if (wanted.has(Events::readable)) entry.events |= POLLIN | POLLRDHUP;
   if (wanted.has(Events::writable)) entry.events |= POLLOUT;
+  int count = 0;
+  do {
+    count = ::poll(&entry, 1, 0);
+  } while (count < 0 && errno == EINTR);
   Events result;
-  if (::poll(&entry, 1, 0) <= 0) return result;
+  if (count < 0) result.bits = Events::error;
+  if (count <= 0) return result;
   if ((entry.revents & POLLIN) != 0) result.bits |= Events::readable;
   if ((entry.revents & POLLOUT) != 0) result.bits |= Events::writable;
   if ((entry.revents & POLLRDHUP) != 0) result.bits |= Events::peer_closed;
@@ -500,12 +502,13 @@ Expected<Fd> make_eventfd() noexcept {
 void signal_eventfd(int fd) noexcept {
   const std::uint64_t one = 1;
   // EAGAIN means that the counter is full, and so readable: the wake has happened already.
-  [[maybe_unused]] const ssize_t written = ::write(fd, &one, sizeof one);
+  while (::write(fd, &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
-void drain_eventfd(int fd) noexcept {
+bool drain_eventfd(int fd) noexcept {
   std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t size = ::read(fd, &count, sizeof count);
+  while (::read(fd, &count, sizeof count) < 0 && errno == EINTR) {}
+  return count != 0;
 }
 
 }  // namespace weir::inline v1::posix

@@ -80,7 +80,7 @@ std::int32_t receive_with_descriptors(int fd, std::span<char> room,
 // The message header of a send, in its scratch space; the kernel's msghdr.
 void* message_of(SendOp& op) noexcept;
 std::int32_t send(SendOp& op) noexcept;
-int connect(int fd, const ConnectOp& op, std::uint32_t size) noexcept;
+int connect(int fd, const std::byte* system, std::uint32_t size) noexcept;
 // What is true of `fd` at this moment.
 Events poll_now(int fd, Events wanted) noexcept;
 int process_id() noexcept;
@@ -111,6 +111,6 @@ std::uint64_t random_bits() noexcept;
 
 Expected<Fd> make_eventfd() noexcept;
 void signal_eventfd(int fd) noexcept;  // async-signal-safe
-void drain_eventfd(int fd) noexcept;
+bool drain_eventfd(int fd) noexcept;  // whether it was signalled
 
 }  // namespace weir::inline v1::posix

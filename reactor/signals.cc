@@ -117,8 +117,7 @@ Expected<void> Reactor::on_signal(int signal, Function<void(int)> handler) {
   auto made = std::make_unique<SignalHandler>(std::move(*subscription), Watch());
   made->watch = watch(fd, {Events::readable},
                       boxed([fd, signal, handler = std::move(handler)](Events) mutable {
-                        posix::drain_eventfd(fd);
-                        handler(signal);
+                        if (posix::drain_eventfd(fd)) handler(signal);
                       }));
   made->watch.unref();
   signals_.push_back(std::move(made));
