@@ -293,10 +293,9 @@ class TerminalDoorTest : public FileDoorTest {
   void SetUp() override {
     FileDoorTest::SetUp();
     if (IsSkipped()) return;
-    user_ = keep(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
-    ASSERT_EQ(grantpt(user_), 0);
-    ASSERT_EQ(unlockpt(user_), 0);
-    terminal_ = keep(::open(ptsname(user_), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    const Ends ends = make_terminal();
+    user_ = ends.a;
+    terminal_ = ends.b;
     change([](termios& settings) { settings.c_lflag &= ~static_cast<tcflag_t>(ECHO); });
   }
   template <class Change>
@@ -305,6 +304,14 @@ class TerminalDoorTest : public FileDoorTest {
     ASSERT_EQ(tcgetattr(terminal_, &settings), 0);
     change(settings);
     ASSERT_EQ(tcsetattr(terminal_, TCSANOW, &settings), 0);
+  }
+  // Who types, and the program's end.
+  Ends make_terminal() {
+    Ends ends{.a = keep(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC))};
+    EXPECT_EQ(grantpt(ends.a), 0);
+    EXPECT_EQ(unlockpt(ends.a), 0);
+    ends.b = keep(::open(ptsname(ends.a), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    return ends;
   }
   // It then polls as readable with one byte, and a read(2) waits for five.
   void read_five_at_a_time() {
@@ -373,6 +380,24 @@ TEST_P(TerminalDoorTest, AReleaseDoesNotTakeWhatTheNextReadWaitsFor) {
   feed(user_, result < 0 ? "bcde" : "bcdefg");
   EXPECT_GT(result_of(next), 0);
   EXPECT_EQ((op.bytes + next.bytes).substr(0, 5), "abcde");
+}
+
+// The number is another terminal's when the thread has read what it waits for.
+TEST_P(TerminalDoorTest, WhatAThreadReadsForAReleasedNumberIsNobodys) {
+  read_five_at_a_time();
+  feed(user_, "a");
+  Read& op = read(terminal_);
+  settle();
+  door().cancel(op);
+  if (result_of(op) > 0) GTEST_SKIP() << "the kernel reads a terminal at once";
+  const Ends other = make_terminal();
+  door().release(terminal_);
+  ASSERT_EQ(::dup3(other.b, terminal_, O_CLOEXEC), terminal_);
+  feed(user_, "bcde");
+  feed(other.a, "of another\n");
+  Read& next = read(terminal_);
+  EXPECT_EQ(result_of(next), 11);
+  EXPECT_EQ(next.bytes, "of another\n");
 }
 
 TEST_P(TerminalDoorTest, AReaderThatWaitsDoesNotBlockAWrite) {

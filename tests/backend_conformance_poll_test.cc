@@ -1,5 +1,7 @@
 // What every backend promises about watching for hangups, polling, waking and deadlines.
 #include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <cerrno>
@@ -368,6 +370,47 @@ TEST_P(KernelPollTest, ANumberThatIsNotOpenIsAnError) {
   EXPECT_EQ(poll.results, std::vector<int>{-EBADF});
 }
 
+// More completions than the queue of a ring has room for end its poll for wake-ups, which is then
+// made again. prepare() lets the kernel post them, and takes none.
+TEST_P(KernelPollTest, AWakeIsHeardBehindAFloodOfCompletions) {
+  constexpr std::size_t kFds = 100;
+  constexpr std::size_t kPollsEach = limits::kRingCompletionsMin / kFds + 10;
+  std::vector<const Poll*> polls;
+  std::vector<int> fds;
+  for (std::size_t i = 0; i < kFds; ++i) {
+    fds.push_back(own(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)));
+    for (std::size_t j = 0; j < kPollsEach; ++j) {
+      polls.push_back(&poll_once(fds.back(), Events::readable));
+    }
+    turn();
+  }
+  settle();
+  for (const int fd : fds) ASSERT_EQ(::eventfd_write(fd, 1), 0);
+  door().wake();
+  for (std::size_t i = 0; i < polls.size() / 10; ++i) door().prepare(kNever);
+  settle();
+  for (const Poll* poll : polls) ASSERT_TRUE(poll->ended);
+  const Instant end = door().now() + kPatience;
+  door().wake();
+  turn(end);
+  EXPECT_LT(door().now(), end);
+}
+
+// More than a submission queue has room for; and nothing of it is with the kernel yet.
+TEST_P(KernelPollTest, WhatIsCancelledBeforeTheFirstTurnEnds) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  own(ends[0]);
+  std::vector<Poll*> polls;
+  for (int i = 0; i < 40; ++i) polls.push_back(&poll_once(ends[0], Events::readable));
+  for (Poll* poll : polls) door().cancel(*poll);
+  for (const Poll* poll : polls) {
+    ASSERT_TRUE(run_until([&] { return poll->ended; }));
+    EXPECT_EQ(poll->last(), -ECANCELED);
+  }
+  ::close(ends[1]);
+}
+
 // A datagram socket on the loopback that is told of what comes, and a way to send to it.
 class KernelDatagramTest : public KernelPollTest {
  protected:
@@ -410,6 +453,28 @@ TEST_P(KernelDatagramTest, RoomToSendIsToldBesideWhatComes) {
   send_datagram("and still");
   ASSERT_TRUE(run_until([this] { return !told_.results.empty(); }));
   EXPECT_EQ(receive_all(), "and still ");
+}
+
+// Over the loopback there is always room for UDP, so the descriptor is a Unix one, whose peer's
+// queue is short.
+TEST_P(KernelDatagramTest, RoomToSendIsToldWhenItComes) {
+  int pair[2];
+  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
+  Noted<DatagramsOp> told;
+  submit(told, own(pair[0]));
+  settle();
+  while (::send(pair[0], "x", 1, 0) == 1) {}
+  ASSERT_EQ(errno, EAGAIN);
+  const Poll& poll = poll_once(pair[0], Events::writable);
+  settle();
+  EXPECT_FALSE(poll.ended);
+  char byte = 0;
+  while (::recv(pair[1], &byte, 1, 0) == 1) {}
+  EXPECT_TRUE(run_until([&] { return poll.ended; }));
+  EXPECT_EQ(poll.last(), Events::writable);
+  door().cancel(told);
+  ASSERT_TRUE(run_until([&] { return told.ended; }));
+  ::close(pair[1]);
 }
 
 WEIR_ON_KERNEL_BACKENDS(KernelPollTest);

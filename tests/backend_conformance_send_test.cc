@@ -197,6 +197,27 @@ TEST_P(BackendSendTest, AResetReachesSenderOrReceiver) {
   EXPECT_TRUE(op.last() == -ECONNRESET || received.last() == -ECONNRESET);
 }
 
+// The send may have taken the connection's error: then the receive sees an end only, and no one is
+// to believe that before the error is told.
+TEST_P(BackendSendTest, NoCleanEndIsToldInFrontOfAReset) {
+  const std::string part = noise(300'000, 8);
+  for (int i = 0; i < 6; ++i) {
+    const Ends ends = connected();
+    std::size_t sent = 0;
+    Send& op = fill(ends.a, part, sent);
+    Receive& received = receive(ends.a);
+    received.handle = [&op](Completion& completion) {
+      if (completion.result != 0) return;
+      EXPECT_TRUE(op.ended);
+    };
+    if (i % 2 == 0) settle();
+    reset(ends.b);
+    ASSERT_TRUE(run_until([&] { return op.ended && received.ended; }));
+    EXPECT_LT(op.last(), 0);
+    close(ends.a);
+  }
+}
+
 TEST_P(BackendSendTest, ASubmissionFromWithinTheBatchIsServed) {
   constexpr int kRounds = 3000;
   struct Player {

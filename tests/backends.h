@@ -6,6 +6,8 @@
 #include <poll.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -15,6 +17,13 @@
 #include "weir/reactor/sim_backend.h"
 
 namespace weir::test {
+
+// The longest that a test waits for an event that must come: `usual`, or so many seconds as
+// WEIR_PATIENCE says, when it is known that the event does not come (planted/).
+inline Duration patience(Duration usual) {
+  const char* seconds = std::getenv("WEIR_PATIENCE");
+  return seconds == nullptr ? usual : std::chrono::seconds(std::atoi(seconds));
+}
 
 struct BackendCase {
   std::string name;

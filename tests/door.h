@@ -109,7 +109,7 @@ struct Ends {
 class DoorTest : public BackendTest {
  protected:
   // The longest wait for what must come; reaching it is a failure. Virtual on the simulator.
-  static constexpr Duration kPatience = std::chrono::seconds(10);
+  static inline const Duration kPatience = patience(std::chrono::seconds(10));
 
   void SetUp() override {
     BackendTest::SetUp();

@@ -363,6 +363,23 @@ TEST_P(PipesTest, ALentDescriptorStaysOpenAndAsItWas) {
   EXPECT_EQ(record.bytes, "bytesstill open");
 }
 
+TEST_P(PipesTest, TheStandardDescriptorsStayOpen) {
+  InputStream input(reactor(), STDIN_FILENO);
+  OutputStream output(reactor(), STDOUT_FILENO);
+  OutputStream errors(reactor(), STDERR_FILENO);
+  FileRecord ends[3];
+  watch_ends(input, ends[0]);
+  watch_ends(output, ends[1]);
+  watch_ends(errors, ends[2]);
+  input.destroy();
+  output.end();
+  errors.end();
+  for (const FileRecord& end : ends) ASSERT_TRUE(run_until([&] { return end.has("close"); }));
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    EXPECT_NE(fcntl(fd, F_GETFD), -1) << fd;
+  }
+}
+
 TEST_P(PipesTest, SocketToPipeToSocketWithBackpressureBothWays) {
   const auto [in, out] = make_pipe();
   const std::string content = pattern(3'000'000, 10);

@@ -69,7 +69,7 @@ class HostTest : public ReactorTest {
 
   // The other loop: poll(2) decides when the reactor has a turn. False when nothing wakes it.
   bool host_until(const std::function<bool()>& done) {
-    constexpr int kPatienceMs = static_cast<int>(kReactorPatience / milliseconds(1));
+    const int kPatienceMs = static_cast<int>(kReactorPatience / milliseconds(1));
     while (!done()) {
       reactor().prepare();
       if (done()) break;  // by a deferred task

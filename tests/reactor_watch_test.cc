@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -406,6 +408,25 @@ TEST_P(SignalTest, SeveralHandlersAndReactorsAreAllTold) {
   other.reset();
   raise(SIGUSR1);
   ASSERT_TRUE(run_until([&] { return handled == 122; }));
+}
+
+// Which has a copy of all that the handler looks at.
+TEST_P(SignalTest, ASignalOfAForkedChildIsItsOwn) {
+  int handled = 0;
+  ASSERT_TRUE(reactor().on_signal(SIGUSR1, [&](int) { ++handled; }));
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    raise(SIGUSR1);
+    _exit(earlier_calls == 1 ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "the child's own handler has not run";
+  for (int i = 0; i < 10; ++i) reactor().run_once(Duration::zero());
+  EXPECT_EQ(handled, 0);
+  raise(SIGUSR1);
+  ASSERT_TRUE(run_until([&] { return handled == 1; }));
 }
 
 TEST_P(SignalTest, AHandlerDoesNotKeepRunGoing) {

@@ -17,7 +17,7 @@ namespace weir::test {
 
 // The longest that a test waits for an event that must come; reaching it is a failure, never a
 // result. Virtual on the simulator.
-inline constexpr Duration kReactorPatience = std::chrono::seconds(20);
+inline const Duration kReactorPatience = patience(std::chrono::seconds(20));
 
 class ReactorTest : public BackendTest {
  protected:

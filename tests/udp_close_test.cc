@@ -168,6 +168,21 @@ TEST_P(UdpCloseTest, ASocketThatGoesAmidAFloodLeavesRoomForTheOthers) {
   }
 }
 
+TEST_P(UdpCloseTest, ASocketThatGoesWithWhatItHasNotReadLeavesRoomForTheOthers) {
+  Party& sender = bound();
+  Party& stays = bound();
+  Party* goes = nullptr;
+  stays->on_message([&](UdpSocket&, const Datagram&) { goes->socket.reset(); });
+  for (std::size_t round = 0; round < 20; ++round) {
+    goes = &bound();
+    send(sender, "the other one goes", stays);
+    // Of all sizes, so that they come one by one, in the same turn.
+    for (std::size_t i = 0; i < 8; ++i) send(sender, std::string(i, 'x'), *goes);
+    ASSERT_TRUE(run_until_got(stays, round + 1)) << "in round " << round;
+  }
+  EXPECT_EQ(reactor().counters().kernel.ring_dry, 0U) << "of 64 buffers 9 are used at a time";
+}
+
 TEST_P(UdpCloseTest, AConnectedSocketClosesAndAnotherTakesItsPlace) {
   Party& peer = bound();
   Party& one = connected(peer);

@@ -209,6 +209,26 @@ TEST_P(UdpSocketTest, Ipv6OnlyLeavesThePortToIpv4) {
   EXPECT_EQ(six.texts(), "");
 }
 
+// Addresses that begin alike, with the same port: only the last bytes tell them apart.
+TEST_P(UdpSocketTest, EachDatagramHasTheAddressOfItsOwnSender) {
+  Party& both = bound("::");
+  Party& first = bound("127.0.0.1");
+  Party& second = party();
+  const int port = first.at().port;
+  ASSERT_EQ(refusal(second->bind({.port = port, .host = "127.0.0.2"})), "");
+  const UdpAt at{.port = both.at().port, .host = "127.0.0.1"};
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_TRUE(first->send("1", at).has_value());
+    ASSERT_TRUE(second->send("2", at).has_value());
+    ASSERT_TRUE(run_until_got(both, 2 * static_cast<std::size_t>(i) + 2));
+  }
+  for (std::size_t i = 0; i < both.got.size(); ++i) {
+    const Address from(both.from[i]);
+    EXPECT_EQ(from.host(), both.got[i] == "1" ? "::ffff:127.0.0.1" : "::ffff:127.0.0.2");
+    EXPECT_EQ(from.port(), port);
+  }
+}
+
 // ---- Somebody else's descriptor ----
 
 class OwnFd {

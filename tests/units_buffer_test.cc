@@ -298,6 +298,31 @@ TEST(BufferPool, OutlivesItsOwnerUntilTheLastBufferIsGone) {
   EXPECT_EQ(slice.view(), "cei");
 }
 
+// Freeing the pool twice would end the process.
+TEST(BufferPool, OutlivesItsOwnerUntilTheLastCopyIsGone) {
+  BufferPool* pool = BufferPool::create(1024, 8 * 1024);
+  Buffer copy = pool->copy_out("received");
+  Buffer slice = copy.slice(2, 3);
+  pool->disown();
+  copy.reset();
+  EXPECT_EQ(slice.view(), "cei");
+}
+
+TEST(BufferPool, CopiesTakeAsMuchAsTheLimitAgain) {
+  OwnedPool pool(64, 4 * 64);
+  const std::string bytes(64, 'x');
+  std::vector<Buffer> copies;
+  for (int i = 0; i < 4; ++i) {
+    copies.push_back(pool->copy_out(bytes));
+    EXPECT_EQ(copies.back().view(), bytes);
+  }
+  EXPECT_TRUE(pool->copy_out("x").empty());
+  EXPECT_TRUE(pool->available()) << "chunks are counted apart";
+  copies.pop_back();
+  EXPECT_TRUE(pool->copy_out(bytes + "x").empty());
+  EXPECT_EQ(pool->copy_out(bytes).view(), bytes);
+}
+
 TEST(BufferPool, KeepsFewFreeChunks) {
   constexpr std::size_t kChunks = limits::kFreeChunksKept + 20;
   OwnedPool pool(64, kChunks * 64);

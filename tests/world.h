@@ -15,7 +15,7 @@ namespace weir::test {
 
 // The longest that a test waits for an event that must come; reaching it is a failure, never a
 // result. Virtual on the simulator.
-inline constexpr Duration kPatience = std::chrono::seconds(20);
+inline const Duration kPatience = patience(std::chrono::seconds(20));
 
 class WorldTest : public BackendTest {
  protected:
