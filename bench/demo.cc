@@ -86,20 +86,12 @@ std::vector<DemoWorkload> workloads_of(const Options& options) {
   };
 }
 
-std::vector<std::string> machine_lines(const Cores& cores, const std::string& refusal) {
-  std::vector<std::string> lines;
-  lines.push_back("kernel    " + kernel_name());
-  lines.push_back("CPUs      " + std::to_string(usable_cpus()) +
-                  (cores.server < 0 ? ": nothing is pinned, server and load share it"
-                                    : ": server on " + std::to_string(cores.server) +
-                                          ", load on " + std::to_string(cores.load)));
+std::vector<std::string> head_lines(const Cores& cores, const std::string& refusal) {
+  std::vector<std::string> lines = machine_lines(cores, "server", "load");
 #ifdef __clang__
   lines.push_back(std::string("compiler  ") + __VERSION__);
 #else
   lines.push_back(std::string("compiler  GCC ") + __VERSION__);
-#endif
-#ifndef __OPTIMIZE__
-  lines.push_back("warning   compiled without optimisation; use -c opt");
 #endif
   if (!refusal.empty()) {
     lines.push_back("io_uring  refused by this machine, epoll only: " + refusal);
@@ -172,7 +164,7 @@ int run(const Options& options) {
   const Cores cores = two_cores();
   const std::string refusal = io_uring_refusal();
   std::vector<Server> servers = servers_of(options, refusal.empty());
-  std::vector<std::string> lines = machine_lines(cores, refusal);
+  std::vector<std::string> lines = head_lines(cores, refusal);
   if (refusal.empty()) leave_out_refused_floor(servers, lines);
   for (const std::string& line : lines) std::printf("%s\n", line.c_str());
   std::printf("\n");

@@ -7,14 +7,10 @@
 #include <cstring>
 #include <memory>
 
+#include "bench/samples.h"
+
 namespace weir::bench {
 namespace {
-
-double median_of(const DemoRow& row, double DemoSample::* field) {
-  std::vector<double> values;
-  for (const DemoSample& sample : row.samples) values.push_back(sample.*field);
-  return median(std::move(values));
-}
 
 void write_row(std::FILE* file, const DemoTable& table, const DemoRow& row) {
   std::fprintf(file, "{\"server\":%s,", json_string(row.server).c_str());
@@ -31,10 +27,8 @@ void write_row(std::FILE* file, const DemoTable& table, const DemoRow& row) {
       Field{"server_cpu_percent", &DemoSample::cpu_percent},
   };
   for (const auto& [name, field] : kFields) {
-    std::vector<double> values;
-    for (const DemoSample& sample : row.samples) values.push_back(sample.*field);
     if (field != kFields.front().second) std::fputc(',', file);
-    write_json_numbers(file, name, values);
+    write_json_numbers(file, name, values_of(row.samples, field));
   }
   std::fputc('}', file);
 }
@@ -81,21 +75,10 @@ void write_json_numbers(std::FILE* file, const char* key, const std::vector<doub
   std::fprintf(file, "]");
 }
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
-
 std::optional<double> ratio_to_floor(const DemoTable& table, const DemoRow& row) {
   if (!row.floor) return std::nullopt;
   const DemoRow& floor = table.rows[*row.floor];
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < std::min(row.samples.size(), floor.samples.size()); ++i) {
-    ratios.push_back(row.samples[i].cpu_us_per_message / floor.samples[i].cpu_us_per_message);
-  }
-  return median(std::move(ratios));
+  return median(ratios_of(row.samples, floor.samples, &DemoSample::cpu_us_per_message));
 }
 
 void print_table_head() {
@@ -113,11 +96,12 @@ void print_table(const DemoTable& table) {
   std::printf(")\n");
   for (const DemoRow& row : table.rows) {
     std::printf("  %-14s %11.0f %9.1f %9.1f %9.1f %12.3f %5.0f%%", row.server.c_str(),
-                median_of(row, &DemoSample::messages_per_second),
-                median_of(row, &DemoSample::p50_us), median_of(row, &DemoSample::p99_us),
-                median_of(row, &DemoSample::p999_us),
-                median_of(row, &DemoSample::cpu_us_per_message),
-                median_of(row, &DemoSample::cpu_percent));
+                median_of(row.samples, &DemoSample::messages_per_second),
+                median_of(row.samples, &DemoSample::p50_us),
+                median_of(row.samples, &DemoSample::p99_us),
+                median_of(row.samples, &DemoSample::p999_us),
+                median_of(row.samples, &DemoSample::cpu_us_per_message),
+                median_of(row.samples, &DemoSample::cpu_percent));
     const auto ratio = ratio_to_floor(table, row);
     if (ratio) std::printf(" %8.3f", *ratio);
     std::printf("\n");

@@ -48,10 +48,7 @@ struct DemoTable {
   std::vector<double> core_round_trips_ns;
 };
 
-double median(std::vector<double> values);
-
-// Server CPU per message against the floor's: the median of the rounds' ratios. A ratio within a
-// round compares neighbours in time, so that it survives what the machine does between rounds.
+// Server CPU per message against the floor's: the median of the rounds' ratios.
 std::optional<double> ratio_to_floor(const DemoTable& table, const DemoRow& row);
 
 void print_table_head();

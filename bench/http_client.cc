@@ -20,10 +20,10 @@
 #include <string_view>
 #include <vector>
 
-#include "bench/demo_report.h"
 #include "bench/flags.h"
 #include "bench/load_clock.h"
 #include "bench/machine.h"
+#include "bench/samples.h"
 #include "bench/server_process.h"
 
 namespace weir::bench {
@@ -116,20 +116,10 @@ std::expected<Sample, std::string> take_sample(const Client& client, const Optio
                 .requests_per_cpu_second = *requests / (children_cpu_seconds() - cpu_before)};
 }
 
-double median_of(const Row& row, double Sample::* field) {
-  std::vector<double> values;
-  for (const Sample& sample : row.samples) values.push_back(sample.*field);
-  return median(std::move(values));
-}
-
-// The median of the rounds' ratios: neighbours in time are compared.
+// The median of the rounds' ratios.
 std::string ratio(const Row& row, const Row& to, double Sample::* field) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < row.samples.size(); ++i) {
-    ratios.push_back(row.samples[i].*field / (to.samples[i].*field));
-  }
   char text[16];
-  std::snprintf(text, sizeof text, "%.3f", median(std::move(ratios)));
+  std::snprintf(text, sizeof text, "%.3f", median(ratios_of(row.samples, to.samples, field)));
   return text;
 }
 
@@ -143,8 +133,8 @@ void print(const std::vector<Row>& rows, int connections) {
       return has_wrk ? ratio(row, rows.front(), field) : std::string("-");
     };
     std::printf("  %-16s %12.0f %16.0f %10s %16s\n", row.client.name.c_str(),
-                median_of(row, &Sample::requests_per_second),
-                median_of(row, &Sample::requests_per_cpu_second),
+                median_of(row.samples, &Sample::requests_per_second),
+                median_of(row.samples, &Sample::requests_per_cpu_second),
                 against_wrk(&Sample::requests_per_second).c_str(),
                 against_wrk(&Sample::requests_per_cpu_second).c_str());
   }
@@ -194,14 +184,11 @@ int run(const Options& options) {
   }
   clients.push_back({"weir epoll", "epoll"});
   const Cores cores = two_cores();
-  std::printf("kernel    %s\n", kernel_name().c_str());
-  if (cores.load >= 0) {
-    std::printf("CPUs      %d: server on %d, client on %d\n\n", usable_cpus(), cores.server,
-                cores.load);
-    pin_to_cpu(cores.load);
-  } else {
-    std::printf("CPUs      1: nothing is pinned, server and client share it\n\n");
+  for (const std::string& line : machine_lines(cores, "server", "client")) {
+    std::printf("%s\n", line.c_str());
   }
+  std::printf("\n");
+  if (cores.load >= 0) pin_to_cpu(cores.load);
   for (const int connections : {100, 10, 1}) {
     if (!run_workload(clients, options, cores.server, connections)) return 1;
   }

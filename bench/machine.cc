@@ -90,4 +90,18 @@ std::string kernel_name() {
   return std::string(name.sysname) + " " + name.release + " " + name.machine;
 }
 
+std::vector<std::string> machine_lines(const Cores& cores, const std::string& server,
+                                       const std::string& load) {
+  const std::string where = cores.server < 0
+                                ? "nothing is pinned, " + server + " and " + load + " share it"
+                                : server + " on " + std::to_string(cores.server) + ", " + load +
+                                      " on " + std::to_string(cores.load);
+  std::vector<std::string> lines = {"kernel    " + kernel_name(),
+                                    "CPUs      " + std::to_string(usable_cpus()) + ": " + where};
+#ifndef __OPTIMIZE__
+  lines.push_back("warning   compiled without optimisation; use -c opt");
+#endif
+  return lines;
+}
+
 }  // namespace weir::bench

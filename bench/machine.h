@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 // What the benchmark must know about the machine to say what its numbers are worth.
 namespace weir::bench {
@@ -33,5 +34,10 @@ std::string io_uring_refusal();
 
 // For example `Linux 6.12.3 x86_64`.
 std::string kernel_name();
+
+// What stands above a table: the kernel, what runs on which core, by these two names, and a warning
+// when this was compiled without optimisation.
+std::vector<std::string> machine_lines(const Cores& cores, const std::string& server,
+                                       const std::string& load);
 
 }  // namespace weir::bench

@@ -4,7 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-#include "bench/demo_report.h"
+#include "bench/samples.h"
 
 namespace weir::bench {
 namespace {

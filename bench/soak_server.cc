@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "bench/demo_report.h"
+#include "bench/samples.h"
 #include "bench/file_servers.h"
 #include "bench/load_clock.h"
 #include "bench/process_facts.h"

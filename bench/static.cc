@@ -16,12 +16,12 @@
 #include <string>
 #include <vector>
 
-#include "bench/demo_report.h"
 #include "bench/directory.h"
 #include "bench/file_load.h"
 #include "bench/file_servers.h"
 #include "bench/flags.h"
 #include "bench/machine.h"
+#include "bench/samples.h"
 
 namespace weir::bench {
 namespace {
@@ -117,26 +117,10 @@ std::expected<FileLoadResult, std::string> take_sample(const FileServer& server,
 
 // ---- The table ----
 
-double median_of(const Row& row, double (FileLoadResult::*value)() const) {
-  std::vector<double> values;
-  for (const FileLoadResult& sample : row.samples) values.push_back((sample.*value)());
-  return median(std::move(values));
-}
-
-// Of neighbours in time, sorted.
-std::vector<double> ratios_of(const Row& row, const Row& to,
-                              double (FileLoadResult::*value)() const) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < row.samples.size(); ++i) {
-    ratios.push_back((row.samples[i].*value)() / (to.samples[i].*value)());
-  }
-  std::ranges::sort(ratios);
-  return ratios;
-}
-
 void print_ratios(const Row& row, const Row& to) {
-  const auto speed = ratios_of(row, to, &FileLoadResult::requests_per_second);
-  const auto cost = ratios_of(row, to, &FileLoadResult::cpu_us_per_request);
+  const auto speed = ratios_of(row.samples, to.samples, &FileLoadResult::requests_per_second);
+  auto cost = ratios_of(row.samples, to.samples, &FileLoadResult::cpu_us_per_request);
+  std::ranges::sort(cost);
   const std::size_t outside = cost.size() / 4;
   std::printf(" %11.3f %9.3f  %.3f..%.3f", median(speed), median(cost), cost[outside],
               cost[cost.size() - 1 - outside]);
@@ -147,9 +131,9 @@ void print(const std::vector<Row>& rows, const File& file, int rounds) {
   const bool has_nginx = rows.front().server.name == "nginx";
   for (const Row& row : rows) {
     std::printf("  %-15s %10.0f %10.3f %5.0f%%", row.server.name.c_str(),
-                median_of(row, &FileLoadResult::requests_per_second),
-                median_of(row, &FileLoadResult::cpu_us_per_request),
-                median_of(row, &FileLoadResult::cpu_percent));
+                median_of(row.samples, &FileLoadResult::requests_per_second),
+                median_of(row.samples, &FileLoadResult::cpu_us_per_request),
+                median_of(row.samples, &FileLoadResult::cpu_percent));
     if (has_nginx && &row != &rows.front()) print_ratios(row, rows.front());
     std::printf("\n");
   }
@@ -217,14 +201,10 @@ int run(const Options& options) {
   if (!refusal.empty()) std::printf("io_uring  refused by this machine: %s\n", refusal.c_str());
   const auto servers = servers_of(options, directory.path(), nginx, refusal.empty());
   const Cores cores = two_cores();
-  std::printf("kernel    %s\n", kernel_name().c_str());
-  if (cores.load >= 0) {
-    std::printf("CPUs      %d: server on %d, load on %d\n", usable_cpus(), cores.server,
-                cores.load);
-    pin_to_cpu(cores.load);
-  } else {
-    std::printf("CPUs      1: nothing is pinned, server and load share it\n");
+  for (const std::string& line : machine_lines(cores, "server", "load")) {
+    std::printf("%s\n", line.c_str());
   }
+  if (cores.load >= 0) pin_to_cpu(cores.load);
   std::printf("load      %d kept connections, one request at a time on each%s\n", kConnections,
               options.read_all ? ", every byte is read" : "");
   for (const File& file : all) {

@@ -185,20 +185,13 @@ int granted_receive_buffer(int asked) {
 
 void print_machine(const Options& options, const Cores& cores, const std::string& io_uring,
                    const std::string& segment) {
-  std::printf("kernel    %s\n", kernel_name().c_str());
-  if (cores.server < 0) {
-    std::printf("CPUs      %d: nothing is pinned, receiver and sender share it\n", usable_cpus());
-  } else {
-    std::printf("CPUs      %d: receiver on %d, sender on %d\n", usable_cpus(), cores.server,
-                cores.load);
+  for (const std::string& line : machine_lines(cores, "receiver", "sender")) {
+    std::printf("%s\n", line.c_str());
   }
   const std::string asked =
       options.receive_buffer == 0 ? "the default" : std::to_string(options.receive_buffer);
   std::printf("SO_RCVBUF %s asked for, %d given\n", asked.c_str(),
               granted_receive_buffer(options.receive_buffer));
-#ifndef __OPTIMIZE__
-  std::printf("warning   compiled without optimisation; use -c opt\n");
-#endif
   if (!io_uring.empty()) std::printf("io_uring  refused by this machine: %s\n", io_uring.c_str());
   if (!segment.empty()) {
     std::printf("UDP_SEGMENT  refused by this machine, not measured: %s\n", segment.c_str());

@@ -3,16 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "bench/demo_report.h"
+#include "bench/samples.h"
 
 namespace weir::bench {
 namespace {
-
-double median_of(const UdpRow& row, double (UdpSample::*value)() const) {
-  std::vector<double> values;
-  for (const UdpSample& sample : row.samples) values.push_back((sample.*value)());
-  return median(std::move(values));
-}
 
 void print_title(const UdpTable& table) {
   std::printf("%s\n  (medians of %zu x %.2f s", table.title.c_str(),
@@ -39,13 +33,15 @@ void print_row(const UdpTable& table, const UdpRow& row) {
     // Most of the time it is stopped.
     std::printf(" %10s %5s", "", "");
   } else {
-    std::printf(" %10.0f %4.0f%%", median_of(row, &UdpSample::per_second),
-                median_of(row, &UdpSample::core_percent));
+    std::printf(" %10.0f %4.0f%%", median_of(row.samples, &UdpSample::per_second),
+                median_of(row.samples, &UdpSample::core_percent));
   }
-  std::printf(" %5.2f%% %7.1f %10.0f %6.1f %7.1f", median_of(row, &UdpSample::loss_percent),
-              median_of(row, &UdpSample::cpu_ns_per_datagram),
-              median_of(row, &UdpSample::per_cpu_second), median_of(row, &UdpSample::per_receive),
-              median_of(row, &UdpSample::per_sleep));
+  std::printf(" %5.2f%% %7.1f %10.0f %6.1f %7.1f",
+              median_of(row.samples, &UdpSample::loss_percent),
+              median_of(row.samples, &UdpSample::cpu_ns_per_datagram),
+              median_of(row.samples, &UdpSample::per_cpu_second),
+              median_of(row.samples, &UdpSample::per_receive),
+              median_of(row.samples, &UdpSample::per_sleep));
   for (const std::size_t reference : table.references) {
     std::printf(" %10.3f", ratio_of(row, table.rows[reference]));
   }
@@ -55,11 +51,7 @@ void print_row(const UdpTable& table, const UdpRow& row) {
 }  // namespace
 
 double ratio_of(const UdpRow& row, const UdpRow& reference) {
-  std::vector<double> ratios;
-  for (std::size_t i = 0; i < std::min(row.samples.size(), reference.samples.size()); ++i) {
-    ratios.push_back(row.samples[i].per_cpu_second() / reference.samples[i].per_cpu_second());
-  }
-  return median(std::move(ratios));
+  return median(ratios_of(row.samples, reference.samples, &UdpSample::per_cpu_second));
 }
 
 void print_udp_table(const UdpTable& table) {

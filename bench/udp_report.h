@@ -27,8 +27,7 @@ struct UdpTable {
   std::vector<double> core_round_trips_ns;
 };
 
-// Datagrams per CPU second against the other's: the median of the rounds' ratios. A ratio within a
-// round compares neighbours in time, so that it survives what the machine does between rounds.
+// Datagrams per CPU second against the other's: the median of the rounds' ratios.
 double ratio_of(const UdpRow& row, const UdpRow& reference);
 
 void print_udp_table(const UdpTable& table);

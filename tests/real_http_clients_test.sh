@@ -9,22 +9,6 @@ PATH=$PATH:/usr/sbin:/sbin  # of nginx, haproxy and ss
 demo_server=$1
 unix_server=$2
 node_client=$3
-work=$(mktemp -d /tmp/weir-test-XXXXXX)
-server=  # pids of what runs
-proxy=
-
-cleanup() {
-  local pid
-  for pid in $server $proxy; do kill -KILL "$pid" 2>/dev/null || true; done
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  if [ -s "$work/errors" ]; then echo "the server's errors: $(cat "$work/errors")" >&2; fi
-  exit 1
-}
 
 . "$(dirname "$0")/real_peers.sh"
 
@@ -35,31 +19,6 @@ ask() {
 }
 
 status_of() { ask -o /dev/null -w '%{http_code}' "$@"; }
-
-# The value of a field in a file with a head; nothing when it is not there.
-field_of() { tr -d '\r' <"$2" | sed -n "s/^$1: //Ip"; }
-
-# start PROGRAM BACKEND FLAGS...: waits until it listens; sets `server`, and `port` or its path; the
-# rest of its output is at descriptor 3.
-start() {
-  rm -f "$work/out"
-  mkfifo "$work/out"
-  "$1" --backend "$2" "${@:3}" >"$work/out" 2>"$work/errors" &
-  server=$!
-  exec 3<"$work/out"
-  local line
-  read -r -t 20 -u 3 line || return 1
-  [[ $line == "listening on "* ]] || fail "the server says: $line"
-  port=${line##*[: ]}
-}
-
-stop() {
-  kill -TERM "$server"
-  wait "$server" || fail "the server left with $?"
-  server=
-  exec 3<&-
-  [ ! -s "$work/errors" ] || fail "the server was not content"
-}
 
 # ---- curl ----
 

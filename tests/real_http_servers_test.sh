@@ -9,21 +9,6 @@ PATH=$PATH:/usr/sbin:/sbin  # of nginx
 fetch=$1
 unix_client=$2
 node_server=$3
-work=$(mktemp -d /tmp/weir-test-XXXXXX)
-server=  # the pid of what runs
-
-cleanup() {
-  if [ -n "$server" ]; then kill -KILL "$server" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  if [ -s "$work/errors" ]; then echo "the server's errors: $(cat "$work/errors")" >&2; fi
-  if [ -s "$work/said" ]; then echo "fetch: $(cat "$work/said")" >&2; fi
-  exit 1
-}
 
 . "$(dirname "$0")/real_peers.sh"
 
@@ -33,9 +18,6 @@ ask() {
   timeout 60 "$fetch" --backend "$backend" "${to[@]}" "${@:1:$#-1}" "$base$path" 2>"$work/said" ||
     fail "fetch $* left with $?"
 }
-
-# The value of a field in a file with a head; nothing when it is not there.
-field_of() { tr -d '\r' <"$2" | sed -n "s/^$1: //Ip"; }
 
 # counted NAME: of the statistics of the last ask.
 counted() { sed -n "s/^requests.* $1 \([0-9]*\).*/\1/p; s/^$1 \([0-9]*\) .*/\1/p" "$work/said"; }

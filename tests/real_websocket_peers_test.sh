@@ -9,20 +9,6 @@ ws_cat=$2
 ws_client=$3
 ws_server=$4
 ws_page=$5
-work=$(mktemp -d /tmp/weir-test-XXXXXX)
-server=  # the pid of what runs
-
-cleanup() {
-  if [ -n "$server" ]; then kill -KILL "$server" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  if [ -s "$work/said" ]; then echo "it said: $(cat "$work/said")" >&2; fi
-  exit 1
-}
 
 . "$(dirname "$0")/real_peers.sh"
 

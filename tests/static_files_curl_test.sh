@@ -5,20 +5,6 @@
 set -euo pipefail
 
 demo_server=$1
-work=$(mktemp -d /tmp/weir-test-XXXXXX)
-server=
-
-cleanup() {
-  if [ -n "$server" ]; then kill -KILL "$server" 2>/dev/null || true; fi
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-fail() {
-  echo "FAILED: $*" >&2
-  if [ -s "$work/errors" ]; then echo "the server's errors: $(cat "$work/errors")" >&2; fi
-  exit 1
-}
 
 . "$(dirname "$0")/real_peers.sh"
 
@@ -29,30 +15,6 @@ ask() { curl -sS --max-time 120 "${@:1:$#-1}" "$base/${*: -1}"; }
 
 # As the server says it: with -z curl tells a 304 of its own.
 status_of() { ask -o /dev/null -D - "$@" | sed -n '1s/^HTTP.1.1 \(...\).*/\1/p'; }
-
-# The value of a field in a file with a head; nothing when it is not there.
-field_of() { tr -d '\r' <"$2" | sed -n "s/^$1: //Ip"; }
-
-# start BACKEND: sets `server` and `base`; false when it did not start.
-start() {
-  rm -f "$work/out"
-  mkfifo "$work/out"
-  "$demo_server" --backend "$1" --host 127.0.0.1 --port 0 --root "$work/root" \
-    --keep-alive-timeout 600 >"$work/out" 2>"$work/errors" &
-  server=$!
-  exec 3<"$work/out"
-  local line
-  read -r -t 20 -u 3 line || return 1
-  base=http://127.0.0.1:${line##*[: ]}/static
-}
-
-stop() {
-  kill -TERM "$server"
-  wait "$server" || fail "the server left with $?"
-  server=
-  exec 3<&-
-  [ ! -s "$work/errors" ] || fail "the server was not content"
-}
 
 whole_files() {
   local size
@@ -221,13 +183,15 @@ gzip -kn "$root/page.html"
 echo "the index" >"$root/sub/index.html"
 
 for backend in epoll io_uring; do
-  if ! start "$backend"; then
+  if ! start "$demo_server" "$backend" --host 127.0.0.1 --port 0 --root "$root" \
+    --keep-alive-timeout 600; then
     [ "$backend" = io_uring ] || fail "no server"
     wait "$server" || true
     server=
     echo "SKIP io_uring: it is not available here: $(cat "$work/errors")"
     continue
   fi
+  base=http://127.0.0.1:$port/static
   echo "--- $backend"
   whole_files
   parts
