@@ -1,5 +1,6 @@
 #include "bench/process_facts.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -27,17 +28,18 @@ std::size_t kilobytes(const std::string& path, const std::string& key) {
 
 }  // namespace
 
-std::size_t open_descriptors(pid_t pid, const std::string& directory) {
-  std::size_t count = 0;
+std::vector<std::string> open_descriptors(pid_t pid, const std::string& directory) {
+  std::vector<std::string> all;
   std::set<std::string> kept;
   std::error_code error;
   // One that is closed meanwhile ends the look at what it leads to, no more.
   for (const auto& entry : files::directory_iterator(path_of(pid, "fd"), error)) {
     const std::string target = files::read_symlink(entry.path(), error);
     const bool may_stay = !directory.empty() && target.starts_with(directory + "/");
-    if (!may_stay || !kept.insert(target).second) ++count;
+    if (!may_stay || !kept.insert(target).second) all.push_back(target);
   }
-  return count;
+  std::ranges::sort(all);
+  return all;
 }
 
 std::size_t resident_bytes(pid_t pid) { return kilobytes(path_of(pid, "smaps_rollup"), "Rss:"); }

@@ -4,12 +4,14 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 // What the kernel says of a process. 0 where it says nothing, as of one that is gone.
 namespace weir::bench {
 
-// Of each file below `directory`, one does not count: a server may keep it open. Empty: all count.
-std::size_t open_descriptors(pid_t pid, const std::string& directory = {});
+// What its descriptors lead to, sorted, as "socket:[123]". Of each file below `directory`, one does
+// not count: a server may keep it open. Empty: all count.
+std::vector<std::string> open_descriptors(pid_t pid, const std::string& directory = {});
 
 // Exact: what /proc/PID/statm says may be off by some pages for each core.
 std::size_t resident_bytes(pid_t pid);

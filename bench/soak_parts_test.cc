@@ -333,6 +333,14 @@ TEST(SoakVerdicts, WhatTheMachineDoesToTheReferenceIsNotTheServersDrift) {
   EXPECT_EQ(with(SoakOutcome::fail, slower, &reference), Criteria{"p99"});
 }
 
+TEST(SoakVerdicts, ANoisyMachineIsNoVerdictOnP99) {
+  SoakRecord slower = good_record();
+  SoakRecord reference = good_record();
+  slower.points.back().p99_us = 1000;
+  for (std::size_t i = 0; i < 16; i += 2) reference.points[i].p99_us = 300;
+  EXPECT_EQ(with(SoakOutcome::not_judged, slower, &reference), Criteria{"p99"});
+}
+
 TEST(SoakVerdicts, TooFewRoundsSayNothingAboutP99) {
   SoakRecord slower = good_record();
   const SoakRecord reference = good_record();

@@ -166,8 +166,11 @@ std::int64_t SoakProfile::within(std::int64_t now, std::uint64_t milliseconds) c
   return now + kMillisecond * static_cast<std::int64_t>(random().between(1, milliseconds));
 }
 
-void SoakProfile::begin_disturbing(std::int64_t now) {
-  for (Disturbance& one : disturbances_) one.next = now + random().until_next(one.per_second);
+void SoakProfile::begin_disturbing(std::int64_t now, double haste) {
+  for (Disturbance& one : disturbances_) {
+    one.per_second *= haste;
+    one.next = now + random().until_next(one.per_second);
+  }
 }
 
 std::int64_t SoakProfile::next_disturbance() const {

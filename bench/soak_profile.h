@@ -30,7 +30,8 @@ class SoakProfile {
   virtual bool arrive(std::int64_t due) = 0;
 
   // What disturbs comes at random moments, so often. Half a thousand live at a time at most.
-  void begin_disturbing(std::int64_t now);
+  // Or `haste` times as often.
+  void begin_disturbing(std::int64_t now, double haste);
   // The next of them; when it has come, disturb() lets them in, a few at a time.
   std::int64_t next_disturbance() const;
   void disturb(std::int64_t now);

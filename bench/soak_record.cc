@@ -12,7 +12,7 @@ namespace {
 constexpr double kMebibyte = 1 << 20;
 
 [[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...) {
-  char text[256];
+  char text[512];
   va_list arguments;
   va_start(arguments, pattern);
   std::vsnprintf(text, sizeof text, pattern, arguments);
@@ -31,6 +31,13 @@ std::vector<double> values_of(const SoakRecord& record, Value SoakPoint::* field
     values.push_back(static_cast<double>(point.*field));
   }
   return values;
+}
+
+// Of the middle half, as a share of the median.
+double spread_of(std::vector<double> values) {
+  std::ranges::sort(values);
+  const std::size_t outside = values.size() / 4;
+  return (values[values.size() - 1 - outside] - values[outside]) / median(values);
 }
 
 class Judge {
@@ -90,7 +97,8 @@ class Judge {
     const auto [least, most] = std::ranges::minmax(all);
     const std::size_t begin = record_.descriptors_begin;
     add("descriptors", passes(least == begin && most == begin),
-        format("%zu at the start, %zu to %zu at %zu idle moments", begin, least, most, all.size()));
+        format("%zu at the start, %zu to %zu at %zu idle moments", begin, least, most,
+               all.size()) + record_.descriptors_more);
   }
 
   void judge_memory() {
@@ -123,6 +131,12 @@ class Judge {
         text + format("; x floor %.2f, %.2f: %+.1f %% (below %.0f %%)", drift.first, drift.last,
                       100 * drift.share(), 100 * limits_.p99_drift);
     if (own.size() < limits_.points_for_p99) return add("p99", SoakOutcome::not_judged, both);
+    const double spread = spread_of(other);
+    if (spread > limits_.reference_spread) {
+      return add("p99", SoakOutcome::not_judged,
+                 both + format("; the floor's own is spread by %.0f %%: too noisy to tell",
+                               100 * spread));
+    }
     add("p99", passes(drift.share() < limits_.p99_drift), both);
   }
 

@@ -30,6 +30,7 @@ struct SoakRecord {
   double rate = 0;      // arrivals a second
   std::size_t descriptors_begin = 0;     // before the first connection
   std::vector<std::size_t> descriptors;  // at each idle moment, those of the warm-up too
+  std::string descriptors_more;          // what those lead to that were not there at the start
   std::vector<SoakPoint> points;         // behind the warm-up, one a round
   SoakTally tally;                    // of all slices
   std::uint64_t shed = 0;
@@ -48,6 +49,9 @@ struct SoakLimits {
   double memory_drift = 0.05;
   double p99_drift = 0.20;
   double idle_core = 0.01;
+  // Where the middle half of the reference's own p99 lies, as a share of its median: beyond, the
+  // machine does more to p99 than what is looked for.
+  double reference_spread = 0.5;
   // Fewer points say nothing about a drift of p99.
   std::size_t points_for_p99 = 8;
   bool judges_memory = true;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -23,6 +24,9 @@ namespace weir::bench {
 namespace {
 
 constexpr int kCalibrations = 3;
+// In the warm-up more comes together than ever later, so that what a server keeps for the next time
+// is at its most before its memory is looked at.
+constexpr double kWarmupHaste = 4;
 constexpr std::size_t kLinesSaidMax = 5;
 constexpr int kLookEveryMs = 2;
 
@@ -83,7 +87,8 @@ bool SoakServer::start() {
     record_.trouble = "it printed `" + process_->backend() + "`";
     return false;
   }
-  record_.descriptors_begin = open_descriptors(process_->pid(), spec_.directory);
+  descriptors_begin_ = open_descriptors(process_->pid(), spec_.directory);
+  record_.descriptors_begin = descriptors_begin_.size();
   record_.rate = options_.rate;
   return true;
 }
@@ -93,7 +98,7 @@ bool SoakServer::calibrate(std::uint64_t seed) {
   std::vector<double> answers;
   for (int i = 0; i < kCalibrations; ++i) {
     const SoakSlice slice = run_slice(seed + static_cast<std::uint64_t>(i), 0,
-                                      options_.calibration_seconds);
+                                      options_.calibration_seconds, 1);
     if (!come_to_rest(slice)) return false;
     answers.push_back(slice.per_second());
   }
@@ -103,7 +108,8 @@ bool SoakServer::calibrate(std::uint64_t seed) {
 }
 
 bool SoakServer::load(std::uint64_t seed, bool counts) {
-  const SoakSlice slice = run_slice(seed, record_.rate, options_.slice_seconds);
+  const SoakSlice slice =
+      run_slice(seed, record_.rate, options_.slice_seconds, counts ? 1 : kWarmupHaste);
   if (!come_to_rest(slice)) return false;
   if (!counts) return true;
   const auto us = [&](double percent) {
@@ -123,13 +129,14 @@ bool SoakServer::load(std::uint64_t seed, bool counts) {
   return true;
 }
 
-SoakSlice SoakServer::run_slice(std::uint64_t seed, double rate, double seconds) {
+SoakSlice SoakServer::run_slice(std::uint64_t seed, double rate, double seconds, double haste) {
   begin_slice();
   const SoakSlice slice = run_soak_slice({.kind = spec_.kind,
                                           .port = process_->port(),
                                           .server_pid = process_->pid(),
                                           .seed = seed,
                                           .rate = rate,
+                                          .haste = haste,
                                           .seconds = seconds,
                                           .drain_seconds = options_.drain_seconds,
                                           .spins = options_.cores.load >= 0});
@@ -145,28 +152,38 @@ void SoakServer::begin_slice() {
   record_.idle_cpu_seconds += static_cast<double>(nanoseconds(*clock) - idle_cpu_) / 1e9;
 }
 
-// Looks at what it holds when all connections are gone. The last of them may have to be closed yet.
+// Looks at what it holds when all connections are gone. The last of them may have to be closed yet,
+// and nothing tells when another process is done: hence the looking again.
 bool SoakServer::come_to_rest(const SoakSlice& slice) {
   note_errors();
   if (slice.tally.wrong > 0 || slice.tally.unfinished() > 0) return false;
   const std::int64_t deadline =
       monotonic_now() + static_cast<std::int64_t>(options_.drain_seconds * 1e9);
-  std::string held;
-  std::size_t descriptors = 0;
-  for (;;) {
-    held = holdings();
-    descriptors = open_descriptors(process_->pid(), spec_.directory);
-    const bool rests = held.empty() && descriptors == record_.descriptors_begin;
-    if (rests || monotonic_now() > deadline) break;
-    // Nothing tells when another process is done.
+  record_.held = holdings();
+  while (!record_.held.empty() && monotonic_now() < deadline) {
     poll(nullptr, 0, kLookEveryMs);
+    record_.held = holdings();
   }
-  record_.held = held;
-  record_.descriptors.push_back(descriptors);
+  // Asking takes a connection, too.
+  const bool rests = look_at_descriptors(deadline);
   record_.resident_max = resident_bytes_max(process_->pid());
   idle_since_ = monotonic_now();
   if (const auto clock = process_cpu_clock(process_->pid())) idle_cpu_ = nanoseconds(*clock);
-  return held.empty() && descriptors == record_.descriptors_begin;
+  return record_.held.empty() && rests;
+}
+
+bool SoakServer::look_at_descriptors(std::int64_t deadline) {
+  std::vector<std::string> now = open_descriptors(process_->pid(), spec_.directory);
+  while (now.size() != descriptors_begin_.size() && monotonic_now() < deadline) {
+    poll(nullptr, 0, kLookEveryMs);
+    now = open_descriptors(process_->pid(), spec_.directory);
+  }
+  record_.descriptors.push_back(now.size());
+  if (now.size() == descriptors_begin_.size()) return true;
+  std::vector<std::string> more;
+  std::ranges::set_difference(now, descriptors_begin_, std::back_inserter(more));
+  for (const std::string& one : more) record_.descriptors_more += "; " + one;
+  return false;
 }
 
 // By its own account; empty: nothing.

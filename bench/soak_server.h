@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/server_process.h"
 #include "bench/soak_record.h"
@@ -25,8 +26,9 @@ class SoakServer {
   SoakRecord& record() { return record_; }
 
  private:
-  SoakSlice run_slice(std::uint64_t seed, double rate, double seconds);
+  SoakSlice run_slice(std::uint64_t seed, double rate, double seconds, double haste);
   bool come_to_rest(const SoakSlice& slice);
+  bool look_at_descriptors(std::int64_t deadline);
   void begin_slice();
   void note_errors();
   std::string holdings();
@@ -35,6 +37,7 @@ class SoakServer {
   const SoakServerSpec& spec_;
   std::optional<ServerProcess> process_;
   SoakRecord record_;
+  std::vector<std::string> descriptors_begin_;
   // Since when it has been idle, and its CPU clock then. 0: it has not been yet.
   std::int64_t idle_since_ = 0;
   std::int64_t idle_cpu_ = 0;

@@ -25,7 +25,7 @@ class SliceRun {
   SoakSlice run() {
     profile_->open();
     next_arrival_ = monotonic_now();
-    profile_->begin_disturbing(next_arrival_);
+    profile_->begin_disturbing(next_arrival_, options_.haste);
     if (load_until(monotonic_now() + to_nanoseconds(options_.warmup_seconds)) && measure()) {
       drain();
     }
@@ -87,9 +87,13 @@ class SliceRun {
 
   void drain() {
     crowd_.wind_up();
-    const std::int64_t deadline = monotonic_now() + to_nanoseconds(options_.drain_seconds);
+    const std::int64_t patience = to_nanoseconds(options_.drain_seconds);
+    std::int64_t deadline = monotonic_now() + patience;
     while (crowd_.size() > 0 && monotonic_now() < deadline && good()) {
+      const std::uint64_t before = crowd_.tally().bytes + crowd_.tally().completed;
       crowd_.turn(deadline, false);
+      const bool came = crowd_.tally().bytes + crowd_.tally().completed != before;
+      if (came) deadline = monotonic_now() + patience;
     }
     if (good()) crowd_.give_up();
   }

@@ -20,9 +20,12 @@ struct SoakSliceOptions {
   std::uint64_t seed = 0;
   // Arrivals a second, at any moment, whether the server keeps up or not. 0: as many as it answers.
   double rate = 0;
+  // What disturbs comes so many times as often.
+  double haste = 1;
   double warmup_seconds = 0.1;
   double seconds = 1;
-  // How long the end may take: generous, for only a server that does not answer needs it.
+  // At the end nothing may come for so long: generous, for only a server that does not answer
+  // needs it.
   double drain_seconds = 10;
   // The load has a core of its own.
   bool spins = false;
