@@ -55,6 +55,13 @@ std::int32_t result_now() noexcept {
   return errno == ENOSYS || errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
+int open_retrying(int at, const char* name, int flags) noexcept {
+  for (;;) {
+    const int fd = ::openat(at, name, flags);
+    if (fd >= 0 || errno != EINTR) return fd;
+  }
+}
+
 // ---- Below a directory ----
 
 // Each component of a path that is walked costs a system call.
@@ -93,13 +100,6 @@ int open_beneath(const OpenOp& op, std::uint64_t resolve) noexcept {
   }
 }
 
-int open_retrying(int at, const std::string& name, int flags) noexcept {
-  for (;;) {
-    const int fd = ::openat(at, name.c_str(), flags);
-    if (fd >= 0 || errno != EINTR) return fd;
-  }
-}
-
 // One component at a time, so that no symbolic link is ever followed.
 int walk(const OpenOp& op) noexcept {
   Fd holder;
@@ -110,7 +110,7 @@ int walk(const OpenOp& op) noexcept {
     const std::string component(rest.substr(0, slash));
     const bool last = slash == std::string_view::npos;
     const int flags = last ? kBelowFlags : O_PATH | O_DIRECTORY | O_CLOEXEC;
-    Fd next(open_retrying(at, component, flags | O_NOFOLLOW));
+    Fd next(open_retrying(at, component.c_str(), flags | O_NOFOLLOW));
     // What is no directory may be a link; both lead nowhere.
     if (!next) return -errno;
     if (last) return next.release();
@@ -162,7 +162,7 @@ FileKind kind_of(int fd) noexcept {
 // open(2) takes the lowest number that is free.
 void occupy_standard_descriptors() noexcept {
   int fd = 0;
-  while (fd >= 0 && fd <= STDERR_FILENO) fd = ::open("/", O_PATH | O_CLOEXEC);
+  while (fd >= 0 && fd <= STDERR_FILENO) fd = open_retrying(AT_FDCWD, "/", O_PATH | O_CLOEXEC);
   if (fd >= 0) ::close(fd);
 }
 
@@ -295,7 +295,7 @@ Expected<FileFacts> file_facts(int fd) noexcept {
 }
 
 Expected<Fd> open_directory(const std::string& path) noexcept {
-  Fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  Fd directory(open_retrying(AT_FDCWD, path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (directory) return directory;
   return failure({.code = errno_code(errno), .syscall = "open", .detail = "directory " + path});
 }
