@@ -244,6 +244,24 @@ TEST_P(RequestTest, BadFieldsAreMistakes) {
   EXPECT_EQ(peer().received, head("GET /"));
 }
 
+TEST_P(RequestTest, NothingThatEndsALineGetsIntoARequest) {
+  using namespace std::string_view_literals;
+  for (const std::string_view bad : {"a\r\nX: y"sv, "a\nX: y"sv, "a\rX: y"sv, "a\0X: y"sv}) {
+    EXPECT_EQ(refusal_of({.method = bad}), "ERR_INVALID_HTTP_TOKEN");
+    EXPECT_EQ(refusal_of({.target = bad}), "ERR_UNESCAPED_CHARACTERS");
+    EXPECT_EQ(refusal_of({.headers = {{bad, "1"}}}), "ERR_INVALID_HTTP_TOKEN");
+    EXPECT_EQ(refusal_of({.headers = {{"a", bad}}}), "ERR_INVALID_CHAR");
+    listen_and_say(std::string(kEmptyAnswer));
+    Asked& asked = begin();
+    EXPECT_FALSE(asked.request().set_header(bad, "1").has_value());
+    EXPECT_FALSE(asked.request().append_header("a", bad).has_value());
+    EXPECT_FALSE(asked.request().set_trailer("T", bad).has_value());
+    asked.request().end();
+    ASSERT_TRUE(run_until_over(asked));
+    EXPECT_EQ(peers_.back().received, head("GET /"));
+  }
+}
+
 // ---- Other mistakes in the options ----
 
 TEST_P(RequestTest, BadPlacesAreMistakes) {

@@ -127,8 +127,10 @@ constexpr Rude kChunks[] = {
 
 class RudeTest : public ClientTest {
  protected:
-  // Runs until the request is over, and remembers how much its connection has read.
+  // Runs until the request is over, a second at most, and remembers how much its connection has
+  // read.
   void finish(const Asked& asked) {
+    const Instant began = reactor().now();
     read_ = 0;
     EXPECT_TRUE(run_until([&] {
       const ClientRequest* request = asked.ref.get();
@@ -137,6 +139,7 @@ class RudeTest : public ClientTest {
       }
       return asked.over();
     })) << "it hangs: " << asked.events;
+    EXPECT_LT(reactor().now() - began, std::chrono::seconds(1));
   }
 
   void expect_no_response(const Asked& asked, std::string_view code) {

@@ -126,6 +126,7 @@ TEST_P(HttpCost, FiftyThatAreStuckHalfClosedTakeNoTime) {
     clients.back().raw().end();
   }
   ASSERT_TRUE(until_it_waits(pid()));
+  for (FileClient& client : clients) EXPECT_TRUE(client.raw().end_has_arrived());
   const double share = cpu_share(pid(), 1500ms);
   report("CPU with 50 stuck half-closed connections", share * 100, "%");
   EXPECT_LT(share, 0.05);

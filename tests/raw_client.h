@@ -82,6 +82,13 @@ class RawClient {
 
   bool echoes(std::string_view bytes) { return send_all(bytes) && receive(bytes.size()) == bytes; }
   void end() { shutdown(fd_, SHUT_WR); }
+  // The other side's kernel has the FIN: behind bytes for which it has no room it has to wait.
+  bool end_has_arrived() const {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    getsockopt(fd_, IPPROTO_TCP, TCP_INFO, &info, &size);
+    return info.tcpi_state == TCP_FIN_WAIT2;
+  }
   // True when the next thing to come is the end of the stream.
   bool at_end() {
     char byte = 0;
