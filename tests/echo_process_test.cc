@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "bench/server_process.h"
+#include "tests/leaks.h"
 #include "tests/raw_client.h"
 
 namespace weir::test {
@@ -396,6 +397,7 @@ TEST(Threads, ShareOnePort) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 3) return 2;
   weir::test::echo_server = std::filesystem::absolute(argv[1]);
   weir::test::confined = std::filesystem::absolute(argv[2]);
