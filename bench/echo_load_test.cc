@@ -23,6 +23,7 @@
 
 #include "bench/load_pattern.h"
 #include "bench/server_process.h"
+#include "tests/leaks.h"
 
 namespace weir::bench {
 namespace {
@@ -330,6 +331,7 @@ TEST(EchoLoad, SpeaksToUnixSockets) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 5) {
     std::fprintf(stderr, "usage: echo_load_test ECHO_LOAD FLOOR_EPOLL FLOOR_URING LYING_SERVER\n");
     return 2;

@@ -9,6 +9,7 @@
 #include "bench/machine.h"
 #include "bench/udp_report.h"
 #include "bench/udp_sample.h"
+#include "tests/leaks.h"
 
 namespace weir::bench {
 namespace {
@@ -147,6 +148,7 @@ TEST(Udp, TheRatioIsTheMedianOfTheRounds) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 4) return 2;
   weir::bench::programs = {argv[1], argv[2], argv[3]};
   return RUN_ALL_TESTS();

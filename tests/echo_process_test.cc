@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "bench/server_process.h"
+#include "tests/leaks.h"
 #include "tests/process.h"
 #include "tests/raw_client.h"
 
@@ -333,6 +334,7 @@ TEST(Threads, ShareOnePort) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 3) return 2;
   weir::test::echo_server = std::filesystem::absolute(argv[1]);
   weir::test::confined = std::filesystem::absolute(argv[2]);

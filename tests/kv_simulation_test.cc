@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "net/examples/kv_trial.h"
+#include "tests/leaks.h"
 
 namespace weir::test {
 namespace {
@@ -164,6 +165,7 @@ TEST(KvSimulation, BadFlagsAreRefused) {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 2) return 2;
   weir::test::kv_simulation = std::filesystem::absolute(argv[1]);
   return RUN_ALL_TESTS();

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "tests/leaks.h"
 #include "tests/static_files.h"
 
 namespace weir::test {
@@ -543,6 +544,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, StaticFiles, testing::Values("epoll", "io_uri
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 2) return 2;
   weir::test::demo_server = argv[1];
   return RUN_ALL_TESTS();

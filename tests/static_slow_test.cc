@@ -6,6 +6,7 @@
 
 #include <cstdio>
 
+#include "tests/leaks.h"
 #include "tests/static_files.h"
 
 namespace weir::test {
@@ -139,6 +140,7 @@ INSTANTIATE_TEST_SUITE_P(Backends, SlowReaders, testing::Values("epoll", "io_uri
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
+  weir::test::fail_on_leaks();
   if (argc != 2) return 2;
   weir::test::demo_server = argv[1];
   return RUN_ALL_TESTS();
