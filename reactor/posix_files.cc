@@ -2,14 +2,15 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/random.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <csignal>
 #include <ctime>
@@ -300,11 +301,10 @@ Expected<Fd> open_directory(const std::string& path) noexcept {
   return failure({.code = errno_code(errno), .syscall = "open", .detail = "directory " + path});
 }
 
-// The pool of the kernel is filled since it has started.
 std::uint64_t random_bits() noexcept {
-  std::uint64_t bits = 0;
-  while (::getrandom(&bits, sizeof bits, 0) != sizeof bits) {}
-  return bits;
+  std::array<std::uint8_t, sizeof(std::uint64_t)> bytes;
+  random(bytes);
+  return std::bit_cast<std::uint64_t>(bytes);
 }
 
 int duplicate(int fd) noexcept {

@@ -8,8 +8,9 @@ namespace weir::test {
 namespace {
 
 // From the man pages of Linux 6 (man7.org), socket(7), tcp(7), unix(7), udp(7) and ip(7).
-constexpr int kAccept[] = {EMFILE,       ENFILE,       ENOBUFS,         ENOMEM,   EPERM,
-                           EPROTO,       ENETDOWN,     ENOPROTOOPT,     EHOSTDOWN, ENONET,
+constexpr int kAccept[] = {ECONNABORTED, EMFILE,       ENFILE,          ENOBUFS,   ENOMEM,
+                           EPERM,        EPROTO,       ENETDOWN,        ENOPROTOOPT, EHOSTDOWN,
+                           ENONET,
                            EHOSTUNREACH, EOPNOTSUPP,   ENETUNREACH,     ETIMEDOUT, ENOSR,
                            ESOCKTNOSUPPORT, EPROTONOSUPPORT};
 constexpr int kBind[] = {EACCES, EADDRINUSE, EADDRNOTAVAIL, EINVAL, ELOOP,  ENAMETOOLONG,

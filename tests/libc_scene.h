@@ -41,6 +41,7 @@ class Scene {
   void at_the_end(std::function<void()> last) { last_.push_back(std::move(last)); }
   // Something to close when the scene goes.
   int keep(int fd);
+  void forget(int fd) { std::erase(kept_, fd); }  // somebody else closes it
   // In a directory of the scene's.
   std::string path(const std::string& name) const { return directory_ + "/" + name; }
 

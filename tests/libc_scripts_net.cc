@@ -5,12 +5,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <optional>
 #include <string>
 
 #include "tests/libc_scene.h"
 #include "weir/net/server.h"
 #include "weir/net/udp_socket.h"
+#include "weir/reactor/shared_file.h"
 
 namespace weir::test {
 namespace {
@@ -126,6 +128,46 @@ void names(Scene& scene) {
     if (!self.listening()) ++heard;
   });
   if (!server.listen({.port = 0, .host = "localhost"})) ++heard;
+}
+
+// At every address of both families; what a slow reader is sent waits, and goes on.
+void everywhere(Scene& scene) {
+  Server& server = make_echo(scene);
+  net::ConnectOptions to{.host = "::1"};
+  if (!listen(scene, server, {.port = 0, .ipv6_only = true, .reuse_port = true}, to)) return;
+  server.on_connection([](Socket& socket) { socket.set_buffer_sizes(4096, 4096); });
+  scene.then([&scene, to] { echo(scene, to, std::string(40'000, 's')); });
+}
+
+// ---- Files ----
+
+// One that a socket sends in parts, because of small buffers. The descriptor may be somebody
+// else's, too.
+void send_files(Scene& scene) {
+  std::ofstream(scene.path("file")) << kMuch.substr(0, 60'000);
+  auto& server = scene.make<Server>(scene.reactor());
+  server.on_connection([&scene](Socket& socket) {
+    count_close(scene, socket, "the connection that a file is sent on");
+    socket.set_buffer_sizes(4096, 4096);
+    auto file = SharedFile::adopt(
+        scene.keep(::open(scene.path("file").c_str(), O_RDONLY | O_CLOEXEC)));
+    if (!file) return socket.destroy();
+    scene.forget(file->fd());
+    const auto size = file->size();
+    if (!size || !socket.send_file({.file = std::move(*file), .size = *size})) {
+      return socket.destroy();
+    }
+    socket.end();
+  });
+  net::ConnectOptions to{.host = "127.0.0.1"};
+  if (!listen(scene, server, {.port = 0, .host = "127.0.0.1"}, to)) return;
+  scene.then([&scene, to] {
+    auto& client = scene.make<Socket>(scene.reactor());
+    count_close(scene, client, "the client that gets a file");
+    client.on_connect([](Socket& socket) { socket.set_buffer_sizes(4096, 4096); });
+    client.on_data([](Socket&, Buffer) {});
+    EXPECT_TRUE(client.connect(to).has_value());
+  });
 }
 
 // ---- Unix sockets ----
@@ -303,8 +345,12 @@ std::span<const SmallScript> net_scripts() {
   static constexpr SmallScript kScripts[] = {
       {"tcp", tcp},
       {"names", names},
+      {"everywhere", everywhere},
+      {"send_files", send_files},
       {"unix", unix_sockets},
-      {"handover", handover}, {"udp", udp}, {"adopted_udp", adopted_udp},
+      {"handover", handover},
+      {"udp", udp},
+      {"adopted_udp", adopted_udp},
   };
   return kScripts;
 }
