@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -321,6 +322,15 @@ class TerminalDoorTest : public FileDoorTest {
       settings.c_cc[VTIME] = 200;
     });
   }
+  // A thread has taken the first byte, and waits for the others.
+  void wait_for_reader(const Read& op) {
+    const Instant end = door().now() + kPatience;
+    int left = 1;
+    while (left != 0 && !op.ended && door().now() < end) {
+      turn(door().now() + std::chrono::milliseconds(1));
+      ASSERT_EQ(ioctl(terminal_, FIONREAD, &left), 0);
+    }
+  }
   int user_ = -1;      // who types and looks
   int terminal_ = -1;  // the program's end
 };
@@ -353,7 +363,7 @@ TEST_P(TerminalDoorTest, WhatAThreadReadsForACancelledReadIsTheNextOnes) {
   read_five_at_a_time();
   feed(user_, "a");
   Read& op = read(terminal_);
-  settle();
+  wait_for_reader(op);
   EXPECT_FALSE(op.ended);
   door().cancel(op);
   const int result = result_of(op);
@@ -370,7 +380,7 @@ TEST_P(TerminalDoorTest, AReleaseDoesNotTakeWhatTheNextReadWaitsFor) {
   read_five_at_a_time();
   feed(user_, "a");
   Read& op = read(terminal_);
-  settle();
+  wait_for_reader(op);
   door().cancel(op);
   const int result = result_of(op);
   EXPECT_TRUE(result > 0 || result == -ECANCELED);
@@ -387,7 +397,7 @@ TEST_P(TerminalDoorTest, WhatAThreadReadsForAReleasedNumberIsNobodys) {
   read_five_at_a_time();
   feed(user_, "a");
   Read& op = read(terminal_);
-  settle();
+  wait_for_reader(op);
   door().cancel(op);
   if (result_of(op) > 0) GTEST_SKIP() << "the kernel reads a terminal at once";
   const Ends other = make_terminal();
