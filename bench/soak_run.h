@@ -27,7 +27,7 @@ struct SoakRunOptions {
   double seconds = 60;
   double slice_seconds = 4;
   double calibration_seconds = 1;
-  int warmup_rounds = 2;
+  int warmup_rounds = 3;
   // Of what the server answers when as much as possible is asked for.
   double load = 0.7;
   // Not 0: arrivals a second, without a calibration.

@@ -26,7 +26,7 @@ namespace {
 constexpr int kCalibrations = 3;
 // In the warm-up more comes together than ever later, so that what a server keeps for the next time
 // is at its most before its memory is looked at.
-constexpr double kWarmupHaste = 4;
+constexpr double kWarmupHaste = 12;
 constexpr std::size_t kLinesSaidMax = 5;
 constexpr int kLookEveryMs = 2;
 
