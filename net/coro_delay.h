@@ -11,7 +11,9 @@ class Delay final : public Operation, private TimerNode {
  public:
   explicit Delay(Duration duration) noexcept : TimerNode(on_fire), duration_(duration) {}
   Delay(Delay&& other) noexcept
-      : Operation(static_cast<Operation&&>(other)), TimerNode(on_fire), duration_(other.duration_) {}
+      : Operation(static_cast<Operation&&>(other)),
+        TimerNode(on_fire),
+        duration_(other.duration_) {}
   ~Delay() { disarm(); }
 
   bool await_ready() noexcept {

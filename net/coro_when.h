@@ -25,7 +25,8 @@ class GroupBase : public Operation {
   enum class Kind : std::uint8_t { all, any };
 
   explicit GroupBase(Kind kind) noexcept : kind_(kind) {}
-  GroupBase(GroupBase&& other) noexcept : Operation(static_cast<Operation&&>(other)), kind_(other.kind_) {}
+  GroupBase(GroupBase&& other) noexcept
+      : Operation(static_cast<Operation&&>(other)), kind_(other.kind_) {}
   ~GroupBase() = default;
 
   void branch_ended(std::size_t index) noexcept;

@@ -202,7 +202,7 @@ TEST_P(CoroStreamTest, ARefusedWriteIsTakenLater) {
 }
 
 TEST_P(CoroStreamTest, DrainEndAndWritingOn) {
-  constexpr std::size_t kMuch = 14 << 20;  // more than the kernel's buffers grow to; the queue takes it
+  constexpr std::size_t kMuch = 14 << 20;  // more than the kernel takes, less than the queue does
   join();
   std::vector<std::string> results;
   peer_->pause();

@@ -14,7 +14,7 @@ namespace weir::test {
 namespace {
 
 // As long as kPatience, by the fast clock.
-constexpr Duration kPatienceInHaste = 10 * kPatience;
+const Duration kPatienceInHaste = 10 * kPatience;
 
 std::size_t open_descriptors() {
   const std::filesystem::directory_iterator all("/proc/self/fd");
