@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Which lines and branches of the library the tests reach: builds it with counters
+# (--config=coverage), runs the tests, and prints a table of files. Ten minutes and more.
+#   tests/coverage.sh [TARGET...]     default: all of //tests but what is manual or no-sanitizer
+# Exits with 1 when a test fails, or when a line that no test reaches has no reason in coverage.txt.
+# COVERAGE_BRANCHES=1 in the environment lists the branches, too, that are never taken.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+targets=("$@")
+if ((${#targets[@]} == 0)); then targets=(//tests:all); fi
+
+counters=$(mktemp -d /tmp/weir-coverage-XXXXXX)
+trap 'rm -rf -- "$counters"' EXIT
+
+# Every process of a test adds its counts to the same files when it ends; one without the right to
+# do so says nothing of it where the test could hear it.
+install -m 666 /dev/null "$counters/errors"
+chmod 755 "$counters"
+status=0
+bazel test --config=coverage --keep_going \
+  --test_env=GCOV_PREFIX="$counters" --test_env=GCOV_ERROR_FILE="$counters/errors" \
+  --test_timeout=300,600,900,1800 -- "${targets[@]}" || status=$?
+# 3: some tests have failed, and the others have counted.
+if ((status != 0 && status != 3)); then exit "$status"; fi
+root=$(bazel info --config=coverage execution_root)
+python3 tests/coverage.py "$root" "$counters" tests/coverage.txt || status=1
+exit "$status"
