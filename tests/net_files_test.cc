@@ -437,6 +437,7 @@ TEST_P(PipesTest, TheReactorGoesWhileATerminalIsSilentAndAPipeIsFull) {
   input.reset();
   output.reset();
   other.reset();
+  for (const int fd : {user, terminal, in, out}) close_now(fd);
 }
 
 TEST_P(PipesTest, LinesOfATerminal) {
@@ -461,6 +462,8 @@ TEST_P(PipesTest, LinesOfATerminal) {
     seen.append(room, static_cast<std::size_t>(size));
   }
   EXPECT_EQ(seen, expected);
+  close_now(user);
+  close_now(terminal);
 }
 
 WEIR_ON_ALL_BACKENDS(AnyFilesTest);
