@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
+#include <iterator>
 
 #include "tests/door.h"
 
@@ -285,6 +287,26 @@ TEST_P(FileDoorTest, DevicesAnswerAtOnce) {
   Read& op = read(zero, 5);
   EXPECT_EQ(result_of(op), 5);
   EXPECT_EQ(op.bytes, std::string(5, '\0'));
+}
+
+// ---- Threads ----
+
+// It is open already when it is cancelled, and nobody has been told.
+TEST_P(FileDoorTest, ACancelledOpenLeavesNoDescriptor) {
+  const std::string path = socket_path();
+  const int out = result_of(open_file(path, true));
+  ASSERT_GE(keep(out), 0);
+  const auto descriptors = [] {
+    const std::filesystem::directory_iterator all("/proc/self/fd");
+    return std::distance(begin(all), end(all));
+  };
+  const auto before = descriptors();
+  Open& op = open_file(path);
+  const Instant end = door().now() + kPatience;
+  while (descriptors() == before && door().now() < end) ::poll(nullptr, 0, 1);
+  door().cancel(op);
+  EXPECT_EQ(result_of(op), -ECANCELED);
+  EXPECT_TRUE(run_until([&] { return descriptors() == before; }));
 }
 
 // ---- Terminals ----

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 
 namespace weir::test {
@@ -29,6 +30,7 @@ int hunt() {
   int ends[2];
   if (pipe(ends) != 0) return 2;
   std::fflush(stdout);
+  const auto begin = std::chrono::steady_clock::now();
   const pid_t child = fork();
   if (child < 0) return 2;
   if (child == 0) {
@@ -44,7 +46,10 @@ int hunt() {
     std::printf("not found within %llu seeds\n", static_cast<unsigned long long>(seed));
     return 1;
   }
-  std::printf("found by seed %llu\n", static_cast<unsigned long long>(seed));
+  const auto taken = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - begin);
+  std::printf("found by seed %llu in %lld ms\n", static_cast<unsigned long long>(seed),
+              static_cast<long long>(taken.count()));
   return 0;
 }
 
