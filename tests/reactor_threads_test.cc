@@ -124,7 +124,7 @@ class ReactorThreadsTest : public BackendTest {
     });
     const auto bound = server->listen({.port = 0, .host = "127.0.0.1"});
     if (!bound) std::_Exit(2);
-    RawClient client(bound->port(), true);
+    RawClient client(bound->port(), kNarrow);
     if (!client.send_all("some bytes")) std::_Exit(4);
     std::thread([&] {
       reactor->run();
