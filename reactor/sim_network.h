@@ -174,7 +174,7 @@ class Network {
   void wait_for_answer(Socket& socket) noexcept;
   void enter_backlog(Socket& accepted) noexcept;
   void arrive_connect(Socket& socket, std::uint32_t retry) noexcept;
-  void answer_connect(Socket& socket, Socket& listener) noexcept;
+  void answer_connect(Socket& socket, Socket& listener);
   void end_connect(Socket& socket, int result) noexcept;
   void tell(Socket& from, Packet packet) noexcept;
   void transmit(Socket& from, std::span<const iovec> pieces, std::size_t size) noexcept;

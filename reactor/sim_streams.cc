@@ -92,7 +92,7 @@ void Network::arrive_connect(Socket& socket, std::uint32_t retry) noexcept {
   if (retry == 0) wait_for_answer(socket);
 }
 
-void Network::answer_connect(Socket& socket, Socket& listener) noexcept {
+void Network::answer_connect(Socket& socket, Socket& listener) {
   auto* accepted = new Socket;
   unlisted_.push_back(*accepted);
   accepted->machine = listener.machine;
