@@ -49,7 +49,7 @@ class Fields {
   }
   // One more line behind those of this name, with the name as it is there.
   Expected<void> append(std::string_view name, std::string_view value) noexcept;
-  // set() for each name of `other`. After an error some may be set.
+  // set() for each name of `other`; into an empty one it is a copy. After an error some may be set.
   Expected<void> merge(const Fields& other) noexcept;
   // True when there was such a line. Removing Date, Connection, Content-Length, Transfer-Encoding
   // or Host, there or not, also keeps it from being added when the head is sent.
@@ -102,6 +102,7 @@ class Fields {
   bool reserve_bytes(std::size_t size, Replaced& replaced) noexcept;
   std::uint32_t copy_in(std::string_view text) noexcept;
   void splice(Group old, std::size_t count) noexcept;
+  Expected<void> copy(const Fields& other) noexcept;
   void note_presence(std::string_view name, bool removed) noexcept;
   Expected<void> add_lines(std::string_view name, std::span<const std::string_view> values,
                            bool keep_old) noexcept;

@@ -4,12 +4,15 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "weir/http/accepted_codings.h"
+#include "weir/http/fields.h"
 #include "weir/http/limits.h"
 #include "weir/net/write_queue.h"
 #include "weir/reactor/function.h"
@@ -40,8 +43,16 @@ constexpr int status_of_error(int error) noexcept {
   }
 }
 
-// What a name leads to, as it was when it was looked at last. Immutable but for `looked_at` and
-// `settled`: a file that has changed gets a new one, and whoever holds this goes on with the bytes
+// The fields of an answer with all of a file, made for one and copied for those that follow.
+struct WholeFileFields {
+  Fields fields;
+  ContentCoding coding = ContentCoding::identity;  // another: another name has led to the file
+  bool settled = false;
+  std::int64_t modified = 0;  // as it is said, which is not after now
+};
+
+// What a name leads to, as it was when it was looked at last. Immutable but for
+// `looked_at`, `settled` and the fields: a file that has changed gets a new one, and whoever holds this goes on with the bytes
 // of the old. (A file that is written in place while it is sent from its descriptor changes under
 // everybody's hands: replace files by rename(2).)
 struct CachedFile final : ListNode {
@@ -54,6 +65,7 @@ struct CachedFile final : ListNode {
   Buffer body;
   posix::FileFacts facts;
   Instant looked_at;
+  mutable std::unique_ptr<WholeFileFields> whole;  // see answer_with_file()
   std::uint32_t holders = 0;    // FileRefs, and the cache
 
   std::uint64_t size() const noexcept { return facts.size; }

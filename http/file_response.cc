@@ -66,8 +66,55 @@ ShortText<kRangeRoom> content_range(const ByteRange& range, std::uint64_t size) 
   return text.add("/").add(size);
 }
 
+// ---- Fields ----
+
 void set_length(Response& response, std::uint64_t size) {
   response.set_header("Content-Length", ShortText<20>().add(size).view());
+}
+
+// Not after Date (RFC 9110, section 8.8.2.1).
+std::int64_t last_modified(const CachedFile& file, const FileResponse& how) noexcept {
+  return std::min(file.facts.modified, how.now);
+}
+
+void describe(Fields& fields, std::string_view etag, const FileResponse& how) {
+  fields.set("ETag", etag);
+  if (!how.cache_control.empty()) fields.set("Cache-Control", how.cache_control);
+}
+
+// And what is said of it with its bytes, or some of them.
+void describe(Fields& fields, std::string_view etag, const CachedFile& file,
+              const FileResponse& how) {
+  describe(fields, etag, how);
+  const auto modified = format_date(last_modified(file, how));
+  fields.set("Last-Modified", {modified.data(), modified.size()});
+  fields.set("Accept-Ranges", "bytes");
+  fields.set("X-Content-Type-Options", "nosniff");
+  if (how.coding == ContentCoding::brotli) fields.set("Content-Encoding", "br");
+  if (how.coding == ContentCoding::gzip) fields.set("Content-Encoding", "gzip");
+}
+
+void describe_whole(Fields& fields, std::string_view etag, const CachedFile& file,
+                    const FileResponse& how) {
+  describe(fields, etag, file, how);
+  fields.set("Content-Type", how.type);
+  fields.set("Content-Length", ShortText<20>().add(file.size()).view());
+}
+
+const Fields& whole_fields(std::string_view etag, const CachedFile& file,
+                           const FileResponse& how) {
+  std::unique_ptr<WholeFileFields>& kept = file.whole;
+  const std::int64_t modified = last_modified(file, how);
+  if (kept == nullptr || kept->coding != how.coding || kept->settled != file.settled ||
+      kept->modified != modified) {
+    kept = std::make_unique<WholeFileFields>();
+    kept->coding = how.coding;
+    kept->settled = file.settled;
+    kept->modified = modified;
+    if (how.varies) kept->fields.set("Vary", "Accept-Encoding");
+    describe_whole(kept->fields, etag, file, how);
+  }
+  return kept->fields;
 }
 
 // ---- Bodies ----
@@ -187,8 +234,16 @@ void send_ranges(Response& response, const CachedFile& file, std::span<const Byt
   end_with(response, std::move(pieces));
 }
 
-void send_whole(Response& response, const CachedFile& file) {
-  set_length(response, file.size());
+void send_whole(Response& response, std::string_view etag, const CachedFile& file,
+                const FileResponse& how) {
+  if (how.varies && response.has_header("Vary")) {
+    Fields fields;
+    describe_whole(fields, etag, file, how);
+    response.append_header("Vary", "Accept-Encoding");
+    response.set_headers(fields);
+  } else {
+    response.set_headers(whole_fields(etag, file, how));
+  }
   if (response.request().method() == Method::head || file.size() == 0) {
     response.end();
   } else {
@@ -214,36 +269,35 @@ void answer_status(Response& response, int status) {
 void answer_with_file(Response& response, const CachedFile& file, const FileResponse& how) {
   const Request& request = response.request();
   const auto etag = etag_of(file);
-  // Not after Date (RFC 9110, section 8.8.2.1).
-  const std::int64_t last_modified = std::min(file.facts.modified, how.now);
-  const Validators validators{.etag = etag.view(), .modified = last_modified};
+  const Validators validators{.etag = etag.view(), .modified = last_modified(file, how)};
   const Precondition condition = check_preconditions(request.fields(), validators, how.now);
+  AskedRanges asked;
+  if (condition == Precondition::holds) {
+    asked = asked_ranges(request, validators, file, how);
+    if (asked.kind == AskedRanges::Kind::whole) {
+      return send_whole(response, etag.view(), file, how);
+    }
+  }
   if (how.varies) response.append_header("Vary", "Accept-Encoding");
   if (condition == Precondition::failed) return answer_status(response, 412);
-  AskedRanges asked;
-  if (condition == Precondition::holds) asked = asked_ranges(request, validators, file, how);
   if (asked.kind == AskedRanges::Kind::unsatisfiable) {
     ShortText<kRangeRoom> range;
     response.set_header("Content-Range", range.add("bytes */").add(file.size()).view());
     return answer_status(response, 416);
   }
-  response.set_header("ETag", etag.view());
-  if (!how.cache_control.empty()) response.set_header("Cache-Control", how.cache_control);
+  Fields fields;
   if (condition == Precondition::not_modified) {
+    describe(fields, etag.view(), how);
+    response.set_headers(fields);
     response.set_status(304);
     response.end();
     return;
   }
-  const auto modified = format_date(last_modified);
-  response.set_header("Last-Modified", {modified.data(), modified.size()});
-  response.set_header("Accept-Ranges", "bytes");
-  response.set_header("X-Content-Type-Options", "nosniff");
-  if (how.coding == ContentCoding::brotli) response.set_header("Content-Encoding", "br");
-  if (how.coding == ContentCoding::gzip) response.set_header("Content-Encoding", "gzip");
+  describe(fields, etag.view(), file, how);
+  response.set_headers(fields);
   if (asked.ranges.size() > 1) return send_ranges(response, file, asked.ranges, how.type);
   response.set_header("Content-Type", how.type);
-  if (asked.ranges.size() == 1) return send_range(response, file, asked.ranges.front());
-  send_whole(response, file);
+  send_range(response, file, asked.ranges.front());
 }
 
 }  // namespace weir::inline v1::http

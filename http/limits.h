@@ -108,7 +108,7 @@ inline constexpr std::size_t kOpenFilesMaxDefault = 256;
 inline constexpr std::size_t kFileBodyMaxDefault = std::size_t{16} * 1024;
 // Bytes of such bodies together, with kCachedFileBytes for each.
 inline constexpr std::size_t kFileBodiesMaxDefault = std::size_t{16} << 20;
-inline constexpr std::size_t kCachedFileBytes = 512;
+inline constexpr std::size_t kCachedFileBytes = 1536;
 // Names that lead to a directory, or nowhere, and are known for as long as files are: so many asked
 // for at random push no file out.
 inline constexpr std::size_t kKnownNamesMax = 1024;

@@ -41,10 +41,13 @@ class OutgoingMessage {
   OutgoingMessage(const OutgoingMessage&) = delete;
   OutgoingMessage& operator=(const OutgoingMessage&) = delete;
 
-  // After the head is out these four are Mistake::headers_sent.
+  // After the head is out these five are Mistake::headers_sent.
   Expected<void> set_header(std::string_view name, std::string_view value);
   // A line for each value.
   Expected<void> set_header(std::string_view name, std::initializer_list<std::string_view> values);
+  // set_header() for each name of `headers`, whose lines are copied: in one piece where nothing is
+  // set yet. For what many messages have in common. After an error some may be set.
+  Expected<void> set_headers(const Fields& headers);
   Expected<void> append_header(std::string_view name, std::string_view value);
   Expected<void> remove_header(std::string_view name);
   std::optional<std::string_view> header(std::string_view name) const noexcept {

@@ -88,6 +88,12 @@ Expected<void> OutgoingMessage<Self, Owner>::set_header(
 }
 
 template <class Self, class Owner>
+Expected<void> OutgoingMessage<Self, Owner>::set_headers(const Fields& headers) {
+  if (const auto open = check_open(); !open) return open;
+  return fields_.merge(headers);
+}
+
+template <class Self, class Owner>
 Expected<void> OutgoingMessage<Self, Owner>::append_header(std::string_view name,
                                                            std::string_view value) {
   if (const auto open = check_open(); !open) return open;

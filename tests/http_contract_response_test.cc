@@ -146,6 +146,30 @@ TEST_P(ResponseTest, WriteHeadGoesOverWhatWasSet) {
             "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
 }
 
+TEST_P(ResponseTest, HeadersThatManyHaveInCommon) {
+  NODE_TEST("http-response-setheaders");
+  http::Fields common;
+  ASSERT_TRUE(common.set("Foo", {"1", "2"}));
+  ASSERT_TRUE(common.set("Bar", "3"));
+  for (const bool first : {true, false}) {
+    const auto answered = kept([&](Response& response) {
+      if (first) {
+        EXPECT_TRUE(response.set_headers(common));
+      }
+      response.set_header("foo", "mine");
+      if (!first) {
+        EXPECT_TRUE(response.set_headers(common));
+      }
+      response.end();
+      EXPECT_EQ(name_of(response.set_headers(common)), "ERR_HTTP_HEADERS_SENT");
+    });
+    EXPECT_EQ(answered, std::string("HTTP/1.1 200 OK\r\n") +
+                            (first ? "foo: mine\r\nBar: 3\r\n"
+                                   : "Foo: 1\r\nFoo: 2\r\nBar: 3\r\n") +
+                            KEPT "Content-Length: 0\r\n\r\n");
+  }
+}
+
 TEST_P(ResponseTest, TheHeadIsSettledOnce) {
   RULES("4.4.2.4 4.4.2.5 4.4.2.6 4.4.12.5");
   NODE_TEST("http-header-read http-write-head http-header-validators");

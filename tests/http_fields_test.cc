@@ -94,6 +94,40 @@ TEST(HttpFields, MergeSetsEachNameOfTheOther) {
   EXPECT_EQ(text_of(fields), "A: 1\r\nb: 3\r\nb: 4\r\nb: 5\r\nC: 6\r\n");
 }
 
+TEST(HttpFields, MergedIntoEmptyOnesTheyAreACopy) {
+  Fields other;
+  ASSERT_TRUE(other.set("A", "before"));
+  ASSERT_TRUE(other.set("b", {"1", "2"}));
+  ASSERT_TRUE(other.set("A", "now"));
+  ASSERT_TRUE(other.set("C", "3"));
+  ASSERT_TRUE(other.remove("c"));
+  Fields fields;
+  for (int i = 0; i < 3; ++i) {  // into new memory, and into what is there
+    ASSERT_TRUE(fields.merge(other));
+    EXPECT_EQ(text_of(fields), text_of(other));
+    ASSERT_TRUE(fields.append("B", "3"));
+    ASSERT_TRUE(fields.set("a", "mine"));
+    EXPECT_EQ(text_of(fields), "a: mine\r\nb: 1\r\nb: 2\r\nb: 3\r\n");
+    EXPECT_EQ(text_of(other), "A: now\r\nb: 1\r\nb: 2\r\n");
+    fields.clear();
+  }
+  ASSERT_TRUE(fields.merge(Fields()));
+  EXPECT_TRUE(fields.empty());
+}
+
+TEST(HttpFields, AFieldThatWasUnwantedIsNotWhenItIsMergedIn) {
+  Fields other;
+  ASSERT_TRUE(other.set("Date", "today"));
+  EXPECT_FALSE(other.remove("Host"));
+  Fields fields;
+  EXPECT_FALSE(fields.remove("date"));
+  EXPECT_FALSE(fields.remove("connection"));
+  ASSERT_TRUE(fields.merge(other));
+  EXPECT_FALSE(fields.is_suppressed("date"));
+  EXPECT_TRUE(fields.is_suppressed("connection"));
+  EXPECT_FALSE(fields.is_suppressed("host")) << "what is not there is not merged";
+}
+
 TEST(HttpFields, RememberWhichAutomaticOnesAreUnwanted) {
   Fields fields;
   for (const std::string_view name :

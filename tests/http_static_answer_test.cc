@@ -3,6 +3,8 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <set>
+
 #include "tests/http_static_world.h"
 #include "weir/http/date.h"
 
@@ -268,6 +270,42 @@ TEST_P(StaticAnswerTest, WhatTheFileSystemFailsAtIsNotKnown) {
     backend_->failures.push_back(error);
     EXPECT_EQ(status_of("/a"), status) << error;
     EXPECT_EQ(status_of("/a"), status) << error;
+  }
+}
+
+// The fields of the file are made once and copied; not where the handler has set some.
+TEST_P(StaticAnswerTest, BesideFieldsOfTheHandler) {
+  RULES("4.9.1.1 4.9.5.1");
+  make("a", "hello");
+  StaticFiles& served = serve_files({.precompressed = true});
+  const auto fields = [&] {
+    auto all = get("/a").fields;
+    EXPECT_EQ(all.erase("Date"), 1U);
+    return all;
+  };
+  const auto alone = fields();
+  for (int i = 0; i < 2; ++i) {
+    serve([&](Request& request, Response& response) {
+      response.set_header("Vary", "Origin");
+      response.set_header("X-Mine", "1");
+      response.set_header("ETag", "\"mine\"");
+      served.answer(request, response, "a");
+    });
+    auto expected = alone;
+    expected.emplace("Vary", "Origin");
+    expected.emplace("X-Mine", "1");
+    auto beside = fields();
+    EXPECT_EQ(std::multiset(beside.begin(), beside.end()),
+              std::multiset(expected.begin(), expected.end()));
+    serve([&](Request& request, Response& response) {
+      response.set_header("X-Mine", "1");
+      served.answer(request, response, "a");
+    });
+    expected = alone;
+    expected.emplace("X-Mine", "1");
+    EXPECT_EQ(fields(), expected);
+    serve([&](Request& request, Response& response) { served.answer(request, response, "a"); });
+    EXPECT_EQ(fields(), alone);
   }
 }
 
