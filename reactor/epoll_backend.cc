@@ -203,7 +203,7 @@ void EpollBackend::cancel(Op& op) noexcept {
 }
 
 std::size_t EpollBackend::poll(Instant until, std::span<Completion> batch) noexcept {
-  collect_answers();
+  run_elsewhere();
   std::size_t count = local_.empty() ? 0 : take_local(batch);
   if (count != 0 && !skipped_kernel_) {
     skipped_kernel_ = true;
@@ -396,6 +396,7 @@ void EpollBackend::close(int fd) noexcept {
 }
 
 void EpollBackend::prepare(Instant until) noexcept {
+  run_elsewhere();
   const bool starved_no_more = !starved_.empty() && pool_->returned() != returned_seen_;
   prepare_host(until, !local_.empty() || !attempts_.empty() || starved_no_more);
 }

@@ -49,14 +49,28 @@ void FileSends::submit(SendFileOp& op) {
   if (was_full) {
     wait(op);
   } else {
-    look(op);
+    turn_.push_back(&op);
   }
 }
 
-void FileSends::look(SendFileOp& op) {
+// Nobody is told in here, so that none comes meanwhile.
+void FileSends::run() {
+  if (turn_.empty()) return;
+  posix::NoSigpipe guard;
+  for (SendFileOp* op : turn_) {
+    if (op->state == OpState::cancelling) {
+      finish(*op, -ECANCELED);
+    } else {
+      look(guard, *op);
+    }
+  }
+  turn_.clear();
+}
+
+void FileSends::look(posix::NoSigpipe& guard, SendFileOp& op) {
   const std::size_t size = std::min(op.size, limits::kSendFileBytesMax);
   const std::size_t there = nowait_ ? find_in_memory(op, size) : 0;
-  if (there > 0) return send(op, there);
+  if (there > 0) return send(guard, op, there);
   read(op, std::min(size, limits::kColdFileBytesMax));
 }
 
@@ -76,10 +90,10 @@ std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) no
 
 // Of a call that has sent something the kernel does not tell why it fell short, nor will it tell
 // anybody else that the connection is gone: that it asked for.
-void FileSends::send(SendFileOp& op, std::size_t size) {
+void FileSends::send(posix::NoSigpipe& guard, SendFileOp& op, std::size_t size) {
   backend_.count_inline_send();
   if (op.shared) posix::make_nonblocking_again(op.fd);
-  std::int32_t result = posix::send_file(op.fd, op.file, op.offset, size);
+  std::int32_t result = posix::send_file(guard, op.fd, op.file, op.offset, size);
   if (result == -EAGAIN) return wait(op);
   const bool fell_short = result > 0 && static_cast<std::size_t>(result) < size;
   if (fell_short && posix::is_torn_down(op.fd)) result = -ECONNRESET;
@@ -104,7 +118,8 @@ void FileSends::on_read(Op& op, Completion& completion) noexcept {
   if (mine.state == OpState::cancelling) return place.all.finish(mine, -ECANCELED);
   const std::size_t size = std::min(mine.size, limits::kColdFileBytesMax);
   const std::int32_t read = completion.result;
-  place.all.send(mine, read > 0 ? std::min(size, static_cast<std::size_t>(read)) : size);
+  posix::NoSigpipe guard;
+  place.all.send(guard, mine, read > 0 ? std::min(size, static_cast<std::size_t>(read)) : size);
 }
 
 void FileSends::wait(SendFileOp& op) {
@@ -119,11 +134,11 @@ void FileSends::on_writable(Op& op, Completion& completion) noexcept {
   SendFileOp& mine = *place.op;
   if (mine.state == OpState::cancelling) return place.all.finish(mine, -ECANCELED);
   if (completion.result < 0) return place.all.finish(mine, completion.result);
-  place.all.look(mine);
+  place.all.turn_.push_back(&mine);
 }
 
 void FileSends::cancel(SendFileOp& op) {
-  if (op.slot == kWasFull) return;
+  if (op.slot == kWasFull || op.slot == kNoPlace) return;
   Place& place = *places_[op.slot];
   backend_.cancel(place.reading);
   backend_.cancel(place.waiting);

@@ -13,15 +13,21 @@ namespace weir::inline v1 {
 
 class KernelBackend;
 class LocalCompletions;
+namespace posix {
+class NoSigpipe;
+}
 
+// Those of a turn are carried out together at its end: SIGPIPE is blocked once for all of them, and
+// what they need of the kernel stays in the processor's caches.
+//
 // sendfile(2) waits for what is not in memory, so a few bytes of the file are looked at before each
 // call, which sends what they find. Where they find nothing, or the kernel cannot tell, a piece is
 // read first, by a ReadOp of our own on the backend above. Its bytes are dropped: the kernel has
 // them now. A socket that takes nothing is polled.
 //
-//     in memory? -- yes ------------> sendfile --> result
-//      ^     no --> read it first --^  |
-//      +------ poll <-- nothing taken -+
+//     end of turn --> in memory? -- yes ------------> sendfile --> result
+//      ^                    no --> read it first --^   |
+//      +-------------- poll <-- nothing taken ---------+
 //
 // A read that fails says nothing: sendfile is asked all the same, and gives the reason. It may wait
 // for the file only then (no thread was free to read: see kBlockingJobsMax), or when what has just
@@ -45,6 +51,8 @@ class FileSends {
   void submit(SendFileOp& op);
   // Precondition: in flight.
   void cancel(SendFileOp& op);
+  // The end of the turn; before the backend looks for what it has ready.
+  void run();
 
  private:
   struct Place;
@@ -57,9 +65,9 @@ class FileSends {
 
   static void on_read(Op& op, Completion& completion) noexcept;
   static void on_writable(Op& op, Completion& completion) noexcept;
-  void look(SendFileOp& op);
+  void look(posix::NoSigpipe& guard, SendFileOp& op);
   std::size_t find_in_memory(const SendFileOp& op, std::size_t size) noexcept;
-  void send(SendFileOp& op, std::size_t size);
+  void send(posix::NoSigpipe& guard, SendFileOp& op, std::size_t size);
   void read(SendFileOp& op, std::size_t size);
   void wait(SendFileOp& op);
   Place& place_of(SendFileOp& op);
@@ -67,6 +75,7 @@ class FileSends {
 
   KernelBackend& backend_;
   LocalCompletions& local_;
+  std::vector<SendFileOp*> turn_;  // to be carried out at the end of it
   std::vector<std::unique_ptr<Place>> places_;  // of operations that have had to wait
   std::vector<std::uint32_t> free_;
   std::array<Seen, 16> seen_;  // by file and offset

@@ -78,7 +78,8 @@ bool KernelBackend::cancel_elsewhere(Op& op) {
   return true;
 }
 
-void KernelBackend::collect_answers() {
+void KernelBackend::run_elsewhere() {
+  file_sends_.run();
   if (files_.answered()) files_.collect();
   if (!lookups_.answered()) return;
   for (ResolveOp* op : lookups_.take_answered()) finish(*op, op->error ? -EIO : 0);

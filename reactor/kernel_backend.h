@@ -99,8 +99,9 @@ class KernelBackend : public Backend {
   bool submit_elsewhere(Op& op);
   // Likewise; and what was given to files().
   bool cancel_elsewhere(Op& op);
-  // Answers of threads, also to file operations.
-  void collect_answers();
+  // What passes the rest by goes on: sends of files, and the answers of threads. Before the backend
+  // looks for what it has ready.
+  void run_elsewhere();
 
   // Operations on files, as far as the backend has nothing better.
   FileOperations& files() noexcept { return files_; }

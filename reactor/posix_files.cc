@@ -2,7 +2,10 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,7 +15,6 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
-#include <csignal>
 #include <ctime>
 #include <string>
 #include <string_view>
@@ -22,34 +24,6 @@
 
 namespace weir::inline v1::posix {
 namespace {
-
-// Keeps the SIGPIPE of this thread's own calls from anybody: blocked meanwhile, and taken off again
-// when one of them has raised it. The process's disposition is not touched.
-class NoSigpipe {
- public:
-  NoSigpipe() noexcept {
-    sigemptyset(&pipe_);
-    sigaddset(&pipe_, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
-    if (sigismember(&before_, SIGPIPE) != 1) return;
-    sigset_t pending;
-    sigpending(&pending);
-    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
-  }
-  NoSigpipe(const NoSigpipe&) = delete;
-  NoSigpipe& operator=(const NoSigpipe&) = delete;
-  ~NoSigpipe() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-  void take() noexcept {
-    constexpr timespec kAtOnce{};
-    while (!was_pending_ && sigtimedwait(&pipe_, nullptr, &kAtOnce) < 0 && errno == EINTR) {}
-  }
-
- private:
-  sigset_t pipe_;
-  sigset_t before_;
-  bool was_pending_ = false;
-};
 
 // Some kernels, and sandboxes, say in other ways that they have no such call.
 std::int32_t result_now() noexcept {
@@ -150,6 +124,25 @@ bool is_all_cached(int fd, std::int64_t offset, std::size_t size) noexcept {
 
 }  // namespace
 
+// ---- SIGPIPE ----
+
+NoSigpipe::NoSigpipe() noexcept {
+  sigemptyset(&pipe_);
+  sigaddset(&pipe_, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  if (sigismember(&before_, SIGPIPE) != 1) return;
+  sigset_t pending;
+  sigpending(&pending);
+  was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+}
+
+NoSigpipe::~NoSigpipe() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+void NoSigpipe::take() noexcept {
+  constexpr timespec kAtOnce{};
+  while (!was_pending_ && sigtimedwait(&pipe_, nullptr, &kAtOnce) < 0 && errno == EINTR) {}
+}
+
 FileKind kind_of(int fd) noexcept {
   struct stat status{};
   if (::fstat(fd, &status) != 0) return FileKind::closed;
@@ -245,13 +238,42 @@ std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept {
   return is_there(end - 1) ? end : found - limits::kFileProbeStride;
 }
 
+namespace {
+
+// What the pipe inside sendfile(2) holds.
+constexpr std::size_t kPieceBytes = 64 * 1024;
+
+// tcp(7). sendfile(2) hands a file over piece by piece. An acknowledgement that comes in between
+// would send the end of a piece as a segment of its own, of which there are then half as many
+// again; under TCP_CORK they are full. The last one leaves when this ends.
+class Cork {
+ public:
+  Cork(int socket, std::size_t size) noexcept
+      : socket_(size > kPieceBytes && set(socket, 1) ? socket : -1) {}
+  Cork(const Cork&) = delete;
+  Cork& operator=(const Cork&) = delete;
+  ~Cork() {
+    if (socket_ >= 0) set(socket_, 0);
+  }
+
+ private:
+  static bool set(int socket, int on) noexcept {
+    return ::setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0;
+  }
+
+  int socket_;
+};
+
+}  // namespace
+
 void make_nonblocking_again(int socket) noexcept {
   const int flags = ::fcntl(socket, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
 }
 
-std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept {
-  NoSigpipe guard;
+std::int32_t send_file(NoSigpipe& guard, int socket, int file, std::int64_t offset,
+                       std::size_t size) noexcept {
+  const Cork cork(socket, size);
   for (;;) {
     off_t at = offset;
     const ssize_t sent = ::sendfile(socket, file, &at, size);

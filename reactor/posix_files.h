@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -19,6 +20,23 @@ enum class FileKind : std::uint8_t {
   character,  // a terminal or another device: it can be waited for, and blocks none the less
 };
 FileKind kind_of(int fd) noexcept;
+
+// Keeps the SIGPIPE of this thread's own calls from anybody: blocked meanwhile, and taken off again
+// when one of them has raised it. The process's disposition is not touched. Two system calls.
+class NoSigpipe {
+ public:
+  NoSigpipe() noexcept;
+  NoSigpipe(const NoSigpipe&) = delete;
+  NoSigpipe& operator=(const NoSigpipe&) = delete;
+  ~NoSigpipe();
+
+  void take() noexcept;
+
+ private:
+  sigset_t pipe_;
+  sigset_t before_;
+  bool was_pending_ = false;
+};
 
 // Whichever of descriptors 0 to 2 is closed becomes one that reads and writes with EBADF, and is
 // closed on exec: so that no socket or ring takes its number and is then read as standard input.
@@ -46,8 +64,9 @@ std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept;
 // The flag is the description's, which another process may share (Socket::adopt()).
 void make_nonblocking_again(int socket) noexcept;
 // sendfile(2): waits for the file, where it is not in memory, but not for the socket, which is
-// non-blocking: -EAGAIN. Never raises SIGPIPE. 0: the file has nothing there.
-std::int32_t send_file(int socket, int file, std::int64_t offset, std::size_t size) noexcept;
+// non-blocking: -EAGAIN. 0: the file has nothing there.
+std::int32_t send_file(NoSigpipe& guard, int socket, int file, std::int64_t offset,
+                       std::size_t size) noexcept;
 // 0 for a regular file that is open for reading; -EBADF, -EINVAL for what is none, or -errno.
 int check_regular(int fd) noexcept;
 std::int64_t file_size(int fd) noexcept;  // or -errno

@@ -293,7 +293,7 @@ void UringBackend::queue_waiting() noexcept {
 }
 
 std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexcept {
-  collect_answers();
+  run_elsewhere();
   if (!thread_.is_this()) lose_ring();
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
@@ -662,6 +662,7 @@ int UringBackend::source_fd() noexcept {
 // The ring is entered first and the eventfd read after it: entering posts completions, and each
 // post signals the eventfd again.
 void UringBackend::prepare(Instant until) noexcept {
+  run_elsewhere();
   if (!thread_.is_this()) lose_ring();
   if (ring_.ring == nullptr) return prepare_host(until, !local_.empty());
   queue_waiting();

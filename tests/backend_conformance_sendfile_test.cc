@@ -1,6 +1,9 @@
 // The door for files that go out on a stream: SendFileOp.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -118,8 +121,29 @@ TEST_P(SendFileDoorTest, CancelledWhileItWaitsItHasSentNothing) {
   }
 }
 
-// Each part but the first finds a socket that took only a part of the one before.
+// Their results come together, and the handler of the first has the second cancelled.
 TEST_P(SendFileDoorTest, CancelledWithItsResultOnTheWay) {
+  const SharedFile file = file_with("some bytes");
+  for (const bool local : {false, true}) {
+    const Ends one = connected(local);
+    const Ends other = connected(local);
+    SendFile& first = send_file(one.a, file, 0, 10);
+    SendFile& second = send_file(other.a, file, 0, 10);
+    first.handle = [&](Completion&) { door().cancel(second); };
+    const int result = result_of(second);
+    EXPECT_TRUE(result == 10 || result == -ECANCELED) << result;
+    Receive& received = receive(other.b);
+    settle();
+    EXPECT_EQ(received.bytes, result == 10 ? "some bytes" : "");
+    if (!simulated()) {
+      EXPECT_EQ(result, 10) << "sent at the end of one turn";
+    }
+    first.handle = nullptr;
+  }
+}
+
+// Each part but the first finds a socket that took only a part of the one before.
+TEST_P(SendFileDoorTest, CancelledPartByPart) {
   const std::string content = stream_part(0, std::size_t{8} << 20);
   const SharedFile file = file_with(content);
   for (const bool local : {false, true}) {
@@ -127,8 +151,8 @@ TEST_P(SendFileDoorTest, CancelledWithItsResultOnTheWay) {
     Receive& received = receive(ends.b);
     SendFile& op = send_file(ends.a, file, 0, content.size());
     std::size_t sent = 0;
-    for (;;) {
-      door().cancel(op);
+    for (int part = 0;; ++part) {
+      if (part % 2 == 1) door().cancel(op);
       const int result = result_of(op);
       if (result == -ECANCELED) break;
       ASSERT_GT(result, 0);
@@ -214,6 +238,47 @@ TEST_P(SendFileDoorTest, AFailureInTheMiddleOfASendRaisesNoSignal) {
     EXPECT_TRUE(result == -EPIPE || result == -ECONNRESET) << result;
   }
   EXPECT_EQ(signals, 0);
+  ::sigaction(SIGPIPE, &before, nullptr);
+}
+
+// Those of one turn are sent with SIGPIPE blocked once for all of them.
+TEST_P(SendFileDoorTest, OneOfATurnFailsAndTheOthersAreSent) {
+  static volatile sig_atomic_t signals = 0;
+  struct sigaction counting {};
+  struct sigaction before {};
+  counting.sa_handler = [](int) { signals = signals + 1; };
+  ASSERT_EQ(::sigaction(SIGPIPE, &counting, &before), 0);
+  const std::string content = stream_part(0, 100'000);
+  const SharedFile file = file_with(content);
+  for (const bool local : {false, true}) {
+    const Ends whole[] = {connected(local), connected(local)};
+    const Ends broken = connected(local);
+    door().shutdown(broken.a, Direction::write);
+    Receive& before_it = receive(whole[0].b);
+    Receive& behind_it = receive(whole[1].b);
+    SendFile& first = send_file(whole[0].a, file, 0, content.size());
+    SendFile& failing = send_file(broken.a, file, 0, content.size());
+    SendFile& last = send_file(whole[1].a, file, 0, content.size());
+    EXPECT_EQ(result_of(failing), -EPIPE);
+    const int sent = result_of(first);
+    ASSERT_GT(sent, 0);
+    EXPECT_EQ(result_of(last), sent);
+    const std::string expected = content.substr(0, static_cast<std::size_t>(sent));
+    ASSERT_TRUE(run_until([&] {
+      return before_it.total == expected.size() && behind_it.total == expected.size();
+    }));
+    EXPECT_TRUE(before_it.bytes == expected && behind_it.bytes == expected);
+    if (!simulated() && !local) {
+      int corked = 1;
+      socklen_t size = sizeof corked;
+      ASSERT_EQ(::getsockopt(whole[0].a, IPPROTO_TCP, TCP_CORK, &corked, &size), 0);
+      EXPECT_EQ(corked, 0) << "the next small write would wait";
+    }
+  }
+  EXPECT_EQ(signals, 0);
+  sigset_t pending;
+  sigpending(&pending);
+  EXPECT_EQ(sigismember(&pending, SIGPIPE), 0);
   ::sigaction(SIGPIPE, &before, nullptr);
 }
 
