@@ -10,6 +10,7 @@
 #include "weir/http/http_url.h"
 #include "weir/http/request_head.h"
 #include "weir/net/net_part.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::inline v1::http {
 namespace {
@@ -119,7 +120,7 @@ Expected<ClientRequest*> AgentCore::request(const RequestOptions& wanted,
   std::error_code refusal = errno_code(ENOMEM);
   if (waits && stats.waiting >= options.max_waiting) {
     refusal = errno_code(ENOBUFS);
-  } else {
+  } else if (memory::is_plentiful()) {
     call = part.take_call();
   }
   if (call == nullptr) {

@@ -104,16 +104,22 @@ bool Call::goes_out() const noexcept {
   return connection != nullptr && request.corked_ == 0 && waiting.empty();
 }
 
+// Behind what was lost for want of memory nothing more may go.
 void Call::put(std::string_view text) {
+  if (failure) return;
   written += text.size();
   look_again();
-  if (!goes_out()) return waiting.add(text);
+  if (!goes_out()) {
+    if (!waiting.add(text)) fail({.code = errno_code(ENOMEM)});
+    return;
+  }
   keep_for_replay(text);
   static_cast<void>(connection->stream().write(text));  // 'closed' is told by its end
 }
 
 void Call::put(Buffer&& bytes) {
   if (bytes.size() <= limits::kCopiedPieceMax) return put(bytes.view());
+  if (failure) return;
   written += bytes.size();
   look_again();
   if (!goes_out()) return waiting.add(std::move(bytes));
@@ -121,6 +127,7 @@ void Call::put(Buffer&& bytes) {
 }
 
 void Call::put(net::FileRange&& range) {
+  if (failure) return;
   written += range.size;
   look_again();
   if (!goes_out()) return waiting.add(std::move(range));
@@ -211,7 +218,7 @@ void Call::take(ClientConnection& its_connection) {
 }
 
 void Call::keep_for_replay(std::string_view text) {
-  if (has_room_for_replay(text.size())) replay.add(text);
+  if (has_room_for_replay(text.size()) && !replay.add(text)) give_up_replay();
 }
 
 void Call::keep_for_replay(const Buffer& bytes) {

@@ -1,8 +1,10 @@
 #include "http/client_connection.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "weir/net/net_part.h"
+#include "weir/reactor/gathered_bytes.h"
 #include "http/agent_core.h"
 #include "http/call.h"
 
@@ -117,9 +119,8 @@ void ClientConnection::on_stream_data(Buffer bytes) noexcept {
   if (input_.empty()) {
     input_ = std::move(bytes);
   } else {  // a listener has resumed the socket that we had paused
-    std::string both(input_.view());
-    both += bytes.view();
-    input_ = Buffer::take(std::move(both));
+    input_ = joined(input_, bytes);
+    if (input_.empty()) return call_->fail({.code = errno_code(ENOMEM)});
   }
   call_->run();
 }

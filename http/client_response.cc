@@ -2,11 +2,11 @@
 
 #include <cerrno>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include "http/call.h"
 #include "http/incoming_message_impl.h"
+#include "weir/reactor/gathered_bytes.h"
 
 namespace weir::inline v1::http {
 
@@ -53,12 +53,12 @@ namespace {
 struct Collector {
   std::size_t room;
   Function<void(ClientResponse&, Expected<std::string_view>)> done;
-  std::string body = {};
+  GatheredBytes body = {};
 
   void take(ClientResponse& response, std::string_view piece) {
     if (piece.size() > room) return response.destroy(errno_code(EMSGSIZE));
+    if (!body.append(piece)) return response.destroy(errno_code(ENOMEM));
     room -= piece.size();
-    body += piece;
   }
 };
 
@@ -70,7 +70,7 @@ void ClientResponse::read_body(std::size_t bytes_max,
   Collector& collector = *owned;  // goes with its 'data' listener
   if (body_size().value_or(0) > bytes_max) destroy(errno_code(EMSGSIZE));
   on_end([&collector](ClientResponse& response) {
-    collector.done(response, std::string_view(collector.body));
+    collector.done(response, collector.body.view());
   });
   on_error([&collector](ClientResponse& response, const Error& error) {
     collector.done(response, failure(error));

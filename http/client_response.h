@@ -31,8 +31,8 @@ class ClientResponse final : public IncomingMessage<ClientResponse, Call> {
   // From the head: nothing when the body is chunked or lasts until the connection ends.
   std::optional<std::uint64_t> body_size() const noexcept;
   // In the place of 'data' and 'end' listeners: the whole body when it is complete, or what went
-  // wrong: EMSGSIZE for one that is larger, after which the request is destroyed; what 'error'
-  // says, when it is cut off. The view is good for the call.
+  // wrong: EMSGSIZE for one that is larger and ENOMEM for one without memory, after which the
+  // request is destroyed; what 'error' says, when it is cut off. The view is good for the call.
   void read_body(std::size_t bytes_max,
                  Function<void(ClientResponse&, Expected<std::string_view>)> done);
   // As ClientRequest::destroy().

@@ -1,10 +1,12 @@
 // Reading: from bytes to handlers.
 #include "http/connection.h"
 
-#include <string>
+#include <cerrno>
 #include <utility>
 
 #include "http/server_core.h"
+#include "weir/reactor/gathered_bytes.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::inline v1::http {
 namespace {
@@ -60,9 +62,8 @@ void Connection::on_stream_data(Buffer bytes) noexcept {
     parsed_ = 0;
   } else {
     // A handler has resumed the socket that we had paused.
-    std::string both(input_.view());
-    both += bytes.view();
-    input_ = Buffer::take(std::move(both));
+    input_ = joined(input_, bytes);
+    if (input_.empty()) return destroy(errno_code(ENOMEM));
     parsed_ = 0;
     credit_pause();
   }
@@ -198,7 +199,7 @@ bool Connection::begin_request(std::size_t consumed) {
   if (most && head.framing.length > *most) {
     return fail(kBodyTooLarge);
   }
-  Exchange* exchange = part_.take_exchange(*this);
+  Exchange* exchange = memory::is_plentiful() ? part_.take_exchange(*this) : nullptr;
   const bool kept = exchange != nullptr && exchange->request.keep_head(head);
   if (!kept) {
     if (exchange != nullptr) part_.give_back(*exchange);

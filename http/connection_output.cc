@@ -59,7 +59,7 @@ void Connection::put(Exchange& exchange, std::string_view text) {
   exchange.written += text.size();
   look_again();
   if (goes_out(exchange)) return send(text);
-  exchange.waiting.add(text);
+  if (!exchange.waiting.add(text)) return destroy(errno_code(ENOMEM));
   waiting_.bytes += text.size();
   waiting_.memory += text.size();
 }
@@ -126,7 +126,9 @@ void Connection::report_unhandled(const Error& error) const {
 void Connection::send(std::string_view text) {
   out_ += text.size();
   if (text.size() <= limits::kCopiedPieceMax) {
-    core_.stage_for(*this) += text;
+    std::string& staged = core_.stage_for(*this);
+    staged += text;
+    if (staged.size() >= limits::kStagedBytesMax) flush_staged();
   } else {
     flush_staged();
     give_to_stream(Buffer::copy(text));

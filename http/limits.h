@@ -77,6 +77,8 @@ inline constexpr std::uint64_t kUnwantedBodyMax = std::uint64_t{1} << 20;
 // Pieces of a body up to here are copied next to the head and to each other: cheaper than a piece
 // of its own in the kernel's list.
 inline constexpr std::size_t kCopiedPieceMax = 2 * 1024;
+// So much of them is gathered before it goes to the stream, whatever a handler writes in a turn.
+inline constexpr std::size_t kStagedBytesMax = 64 * 1024;
 // Exchanges that are over and keep their memory for the next ones; so with calls of a client.
 inline constexpr std::size_t kSpareExchangesMax = 64;
 

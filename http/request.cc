@@ -1,10 +1,12 @@
 #include "weir/http/request.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 
 #include "weir/http/field_value.h"
 #include "weir/net/socket.h"
+#include "weir/reactor/gathered_bytes.h"
 #include "http/connection.h"
 #include "http/exchange.h"
 #include "http/incoming_message_impl.h"
@@ -57,19 +59,24 @@ namespace {
 struct Collector {
   std::size_t room;
   Function<void(Request&, Response&, std::string_view)> done;
-  std::string body = {};
-  bool too_large = false;
+  GatheredBytes body = {};
+  bool refused = false;
 
   void take(Response& response, std::string_view piece) {
-    if (too_large) return;
-    too_large = piece.size() > room;
-    if (too_large) return refuse(response);
-    room -= piece.size();
-    body += piece;
+    if (refused) return;
+    const bool fits = piece.size() <= room;
+    refused = !fits || !body.append(piece);
+    if (!refused) {
+      room -= piece.size();
+    } else if (fits && response.headers_sent()) {
+      response.destroy(errno_code(ENOMEM));
+    } else {
+      refuse(response, fits ? 503 : 413);
+    }
   }
-  static void refuse(Response& response) {
+  static void refuse(Response& response, int status) {
     if (response.headers_sent()) return;
-    static_cast<void>(response.set_status(413));
+    static_cast<void>(response.set_status(status));
     response.end();
   }
 };
@@ -79,11 +86,11 @@ struct Collector {
 void Request::read_body(std::size_t bytes_max,
                         Function<void(Request&, Response&, std::string_view)> done) {
   Response& response = owner_.response;
-  if (head_.framing.length > bytes_max) return Collector::refuse(response);
+  if (head_.framing.length > bytes_max) return Collector::refuse(response, 413);
   auto owned = std::make_unique<Collector>(bytes_max, std::move(done));
   Collector& collector = *owned;  // goes with its 'data' listener
   on_end([&response, &collector](Request& request) {
-    if (!collector.too_large) collector.done(request, response, collector.body);
+    if (!collector.refused) collector.done(request, response, collector.body.view());
   });
   on_data([&response, owned = std::move(owned)](Request&, Buffer bytes) {
     owned->take(response, bytes.view());

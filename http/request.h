@@ -51,8 +51,8 @@ class Request final : public IncomingMessage<Request, Exchange> {
   // From the head: nothing when it is chunked.
   std::optional<std::uint64_t> body_size() const noexcept;
   // In the place of 'data' and 'end' listeners: the whole body, if it is at most so large, when it
-  // is complete. The view is good for the call. A larger one gets a 413, and `done` is not called;
-  // nor is it when the client goes before ('close' tells).
+  // is complete. The view is good for the call. A larger one gets a 413, one without memory a 503,
+  // and `done` is not called; nor is it when the client goes before ('close' tells).
   void read_body(std::size_t bytes_max,
                  Function<void(Request&, Response&, std::string_view)> done);
   // As Socket::set_timeout(), of its socket: without activity for so long 'timeout' is told to the

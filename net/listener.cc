@@ -24,6 +24,7 @@ Listener::Listener(NetPart& net, int fd, std::string path, ListenerOwner& owner)
             static_cast<Owned<PollOp>&>(op).listener.client_waits();
           },
           *this),
+      rest_(*this),
       resting_(*this),
       path_(std::move(path)),
       fd_(fd) {
@@ -61,14 +62,13 @@ void Listener::rest(std::error_code reason) noexcept {
   refused_at_ = reactor_.now();
   // A connection that has closed meanwhile may have left what was missing.
   if (closings_seen_ != net_.closings()) return reactor_.backend().submit(poll_);
-  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] { wake(); });
-  rest_.unref();
+  reactor_.wheel().insert(rest_, later(reactor_.now(), weir::limits::kAcceptBackoff));
   net_.add_resting(resting_);
 }
 
 void Listener::wake() noexcept {
   resting_.unlink();
-  rest_.cancel();
+  reactor_.wheel().cancel(rest_);
   reactor_.backend().submit(poll_);
 }
 
@@ -85,7 +85,7 @@ void Listener::close() noexcept {
   if (closing_) return;
   closing_ = true;
   resting_.unlink();
-  rest_.cancel();
+  reactor_.wheel().cancel(rest_);
   if (!path_.empty()) reactor_.backend().remove_path(path_);
   reactor_.backend().cancel(accept_);
   reactor_.backend().cancel(poll_);

@@ -53,6 +53,14 @@ class Listener final : public Resident {
     Listener& listener;
   };
 
+  // Embedded: a time without memory cannot wait for some.
+  struct Rest : TimerNode {
+    explicit Rest(Listener& its_listener) noexcept
+        : TimerNode([](TimerNode& node) noexcept { static_cast<Rest&>(node).listener.wake(); }),
+          listener(its_listener) {}
+    Listener& listener;
+  };
+
   Listener(NetPart& net, int fd, std::string path, ListenerOwner& owner);
   ~Listener() = default;
   void accept() noexcept;
@@ -66,7 +74,7 @@ class Listener final : public Resident {
   ListenerOwner* owner_;
   Owned<AcceptOp> accept_;
   Owned<PollOp> poll_;  // after a rest: is there a client?
-  Timer rest_;
+  Rest rest_;
   RestingListener resting_;
   std::error_code reason_;
   Instant refused_at_;

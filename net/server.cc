@@ -4,6 +4,7 @@
 
 #include "weir/net/block_list.h"
 #include "weir/net/net_part.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::inline v1::net {
 
@@ -230,8 +231,10 @@ void Server::forget_listening() noexcept {
 void Server::on_accepted(int fd) noexcept {
   ++accepted_;
   if (refuse(fd)) return;
-  Socket* socket = SocketSlab::of(net_).sockets.create(*this, net_, options_.socket,
-                                                       events_->sockets);
+  Socket* socket = nullptr;
+  if (memory::is_plentiful()) {
+    socket = SocketSlab::of(net_).sockets.create(*this, net_, options_.socket, events_->sockets);
+  }
   if (socket == nullptr || !socket->open(fd)) {
     if (socket != nullptr) SocketSlab::destroy(socket);
     net_.reactor().backend().close(fd);

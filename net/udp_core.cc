@@ -28,7 +28,8 @@ UdpCore::UdpCore(Reactor& reactor, UdpOptions options, UdpSocket& handle)
       receiving_(*this),
       writable_(*this),
       reading_(*this),
-      flushing_(*this) {
+      flushing_(*this),
+      rest_(*this) {
   reactor_.adopt(*this);
   if (options_.stop.stop_possible()) stop_.emplace(options_.stop, Stop{this});
 }
@@ -100,7 +101,7 @@ void UdpCore::end_operations() noexcept {
   connect_when_bound_.reset();
   reading_.unlink();
   flushing_.unlink();
-  rest_.cancel();
+  reactor_.wheel().cancel(rest_);
   reactor_.backend().cancel(receiving_);
   reactor_.backend().cancel(writable_);
 }

@@ -88,6 +88,12 @@ class UdpCore final : public Resident, private Task {
           core(its_core) {}
     UdpCore& core;
   };
+  // Embedded: a time without memory cannot wait for some.
+  struct Rest : TimerNode {
+    explicit Rest(UdpCore& its_core) noexcept : TimerNode(on_fire), core(its_core) {}
+    static void on_fire(TimerNode& node) noexcept;
+    UdpCore& core;
+  };
   struct Outgoing {
     Buffer bytes;
     IpEndpoint to;  // Family::none: the connected peer
@@ -187,7 +193,7 @@ class UdpCore final : public Resident, private Task {
   Waiting writable_;
   Reading reading_;
   Flushing flushing_;  // linked: the others have their turn before the queue goes on
-  Timer rest_;  // after the kernel has refused to receive
+  Rest rest_;  // after the kernel has refused to receive
   int fd_ = -1;
   std::list<Resolving> resolving_;
   std::size_t resolving_sends_ = 0;

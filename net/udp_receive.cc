@@ -18,11 +18,14 @@ void UdpCore::received(const Completion& completion) noexcept {
 // The kernel refuses: it is asked again after a while.
 void UdpCore::rest(int error) noexcept {
   report({.code = errno_code(error), .syscall = "recv"});
-  rest_ = reactor_.after(weir::limits::kAcceptBackoff, [this] {
-    if (receiving_.idle()) return start_receiving();
-    read();
-  });
-  rest_.unref();
+  reactor_.wheel().cancel(rest_);
+  reactor_.wheel().insert(rest_, later(reactor_.now(), weir::limits::kAcceptBackoff));
+}
+
+void UdpCore::Rest::on_fire(TimerNode& node) noexcept {
+  UdpCore& core = static_cast<Rest&>(node).core;
+  if (core.receiving_.idle()) return core.start_receiving();
+  core.read();
 }
 
 // The queue is read until a receive finds less than it has room for; at most kUdpCallsPerTurnMax

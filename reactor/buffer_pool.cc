@@ -52,7 +52,8 @@ void BufferPool::take_back(Chunk* chunk) noexcept {
   auto* pool = static_cast<BufferPool*>(chunk->context);
   --pool->live_;
   ++pool->returned_;
-  if (pool->owned_ && pool->free_count_ < limits::kFreeChunksKept) {
+  const std::size_t kept = memory::is_plentiful() ? limits::kFreeChunksKept : 1;
+  if (pool->owned_ && pool->free_count_ < kept) {
     pool->free_ = ::new (static_cast<void*>(chunk)) FreeChunk{pool->free_};
     ++pool->free_count_;
   } else {

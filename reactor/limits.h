@@ -47,6 +47,11 @@ inline constexpr std::size_t kFreeChunksKept = 32;
 // eighth is free, all are.
 inline constexpr std::size_t kCopyOutBytesMax = 16 * 1024;
 
+// Memory for operator new when the system has none left, of the whole process: see memory.h. Enough
+// for a thousand requests in work to come to their end; of each block a page is touched.
+inline constexpr std::size_t kMemoryReserveDefault = std::size_t{1} << 20;
+inline constexpr std::size_t kReserveBlockBytes = 64 * 1024;
+
 // io_uring: a ring of this many chunks is shared by all sockets of a reactor (2 MiB stay in cache).
 inline constexpr unsigned kRingChunks = 8;
 // Without incremental rings (before Linux 6.12) a message takes a whole buffer, so these are

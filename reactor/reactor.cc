@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "reactor/handles.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::inline v1 {
 namespace {
@@ -51,6 +52,7 @@ Reactor::Reactor(ChosenBackend chosen, ReactorOptions&& options)
       wheel_(now_),
       batch_(limits::kCompletionsPerTurnMax),
       posted_(std::bit_ceil(std::max<std::size_t>(options_.posted_tasks_max, 2))) {
+  memory::keep_reserve(options_.memory_reserve);
   if (refusal_ && !fallback_logged.exchange(true)) {
     log("using " + std::string(name_of(backend_->kind())) + ": " + reason_);
   }

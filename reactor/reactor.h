@@ -105,6 +105,9 @@ struct ReactorOptions {
   // Bytes of receive memory that may be in use at one time, and as many again in copies that are
   // made of small messages when it runs short; at least kReceiveMemoryMin.
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
+  // For operator new when the system has no memory left, of the whole process: the first reactor's
+  // counts. See memory.h. Zero: none, and then a peer may find the moment to end the process.
+  std::size_t memory_reserve = limits::kMemoryReserveDefault;
   // How long to look for more before the thread sleeps; costs a core. Zero: not at all.
   Duration busy_poll = Duration::zero();
   // Tasks posted and not yet run; a power of two.
@@ -172,7 +175,8 @@ class Reactor {
   // again; in rounds, at most kDeferRoundsMax a turn. False beyond kDeferredTasksMax.
   bool defer(Function<void()> task);
 
-  // Owner thread. Once, `delay` from now, at millisecond resolution, never early.
+  // Owner thread. Once, `delay` from now, at millisecond resolution, never early. Without memory
+  // for it the timer is not armed, and ENOMEM goes to on_unhandled_error().
   [[nodiscard]] Timer after(Duration delay, Function<void()> fire);
   // The time of this turn; outside of one, the time.
   Instant now() const noexcept { return in_turn_ ? now_ : backend_->now(); }

@@ -1,4 +1,6 @@
 // Timers with a callable, as users see them; the wheel below knows only nodes.
+#include <cerrno>
+
 #include "reactor/handles.h"
 #include "weir/reactor/reactor.h"
 
@@ -32,7 +34,10 @@ void Timer::unref() noexcept {
 
 Timer Reactor::after(Duration delay, Function<void()> fire) {
   Timer::Record* record = timers_.create(*this, std::move(fire));
-  WEIR_ASSERT(record != nullptr);
+  if (record == nullptr) {
+    report_unhandled({.code = errno_code(ENOMEM), .syscall = "after"});
+    return {};
+  }
   wheel_.insert(*record, later(now(), std::max(delay, Duration::zero())));
   return Timer(*this, Slab<Timer::Record>::ref(record));
 }

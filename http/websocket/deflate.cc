@@ -7,6 +7,7 @@
 #include <new>
 
 #include "weir/reactor/assert.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::inline v1::http::websocket {
 namespace {
@@ -22,7 +23,18 @@ constexpr int kNoHeader = -1;  // times the window's bits: DEFLATE without zlib'
 // the bit away.
 constexpr int kBlockEnd = 128;
 
-z_stream* make_stream() noexcept { return new (std::nothrow) z_stream{}; }
+void* allocate(void*, uInt count, uInt size) noexcept {
+  return memory::allocate(std::size_t{count} * size);
+}
+void release(void*, void* memory) noexcept { memory::release(memory); }
+
+z_stream* make_stream() noexcept {
+  auto* stream = new (std::nothrow) z_stream{};
+  if (stream == nullptr) return nullptr;
+  stream->zalloc = allocate;
+  stream->zfree = release;
+  return stream;
+}
 
 // zlib's pieces have 32 bits.
 uInt piece(std::size_t size) noexcept {

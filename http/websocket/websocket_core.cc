@@ -5,6 +5,7 @@
 
 #include "weir/http/limits.h"
 #include "weir/net/net_part.h"
+#include "weir/reactor/gathered_bytes.h"
 #include "http/websocket/websocket_opening.h"
 #include "http/websocket/websocket_part.h"
 #include "http/websocket/websocket_server_core.h"
@@ -94,9 +95,8 @@ void WebSocketCore::on_stream_data(Buffer bytes) noexcept {
   if (input_.empty()) {
     input_ = std::move(bytes);
   } else {  // it came before the pause took effect
-    std::string both(input_.view());
-    both += bytes.view();
-    input_ = Buffer::take(std::move(both));
+    input_ = joined(input_, bytes);
+    if (input_.empty()) return no_memory();
   }
   service();
 }

@@ -77,28 +77,33 @@ std::optional<std::string_view> WebSocketPart::deflate(std::string_view message,
                           std::make_unique<Deflater>(window_bits, false, level)});
     found = deflaters_.end() - 1;
   }
-  return deflate(message, *found->deflater);
+  const auto compressed = deflate(message, *found->deflater);
+  if (!compressed) deflaters_.erase(found);
+  return compressed;
 }
 
 std::optional<std::string_view> WebSocketPart::deflate(std::string_view message,
                                                        Deflater& deflater) {
   std::size_t used = 0;
   for (;;) {
-    if (compressed_.size() - used < limits_of::kDeflateRoomMin) {
-      compressed_.resize(std::max(limits_of::kBlockBytes, 2 * compressed_.size()));
+    if (compressed_.room() - used < limits_of::kDeflateRoomMin) {
+      const std::size_t wanted = std::max(limits_of::kBlockBytes, 2 * compressed_.room());
+      BufferBlock wider;
+      if (wanted > UINT32_MAX || !wider.allocate(wanted)) return {};
+      std::ranges::copy(compressed_.space().first(used), wider.space().begin());
+      compressed_ = std::move(wider);
     }
-    const Deflater::Step step =
-        deflater.next(message, true, std::span(compressed_).subspan(used));
+    const Deflater::Step step = deflater.next(message, true, compressed_.space().subspan(used));
     message.remove_prefix(step.consumed);
     used += step.written;
     if (step.status == Deflater::Status::no_memory) return {};
     if (step.status == Deflater::Status::end) break;
   }
-  return std::string_view(compressed_.data(), used);
+  return std::string_view(compressed_.space().data(), used);
 }
 
 void WebSocketPart::end_deflating() noexcept {
-  if (compressed_.size() > limits_of::kBlockBytes) compressed_ = {};
+  if (compressed_.room() > limits_of::kBlockBytes) compressed_.reset();
 }
 
 std::unique_ptr<Inflater> WebSocketPart::take_inflater(int window_bits, std::uint64_t bytes_max) {

@@ -91,7 +91,7 @@ class WebSocketPart {
   std::size_t random_used_ = websocket::limits::kRandomBytes;
   std::vector<SharedDeflater> deflaters_;  // one for each window and level: few
   std::vector<SpareInflater> inflaters_;
-  std::vector<char> compressed_;
+  BufferBlock compressed_;
 };
 
 }  // namespace weir::inline v1::http

@@ -50,7 +50,11 @@ Write WebSocketCore::send_deflated(Opcode opcode, std::string_view message) {
       deflate.send_takeover
           ? part_.deflate(message, *deflate.deflater)
           : part_.deflate(message, deflate.send_window_bits, options_.deflate.level);
-  if (!compressed) return put({.opcode = opcode}, message, nullptr);
+  if (!compressed) {
+    // It may have begun; another one begins without what the peer has not got.
+    deflate.deflater.reset();
+    return put({.opcode = opcode}, message, nullptr);
+  }
   const std::size_t size = compressed->size();
   const Write written =
       after_write(put_copied(head_of({.opcode = opcode, .compressed = true}, size), *compressed));
