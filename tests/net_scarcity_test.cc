@@ -136,6 +136,35 @@ TEST_P(DescriptorsTest, AConnectionThatClosesMakesRoomAtOnce) {
   EXPECT_EQ(errors.size(), 1U) << "all of it is one burst";
 }
 
+// Promise 2: serving again within 3 s, twenty times in a row.
+TEST_P(DescriptorsTest, InAndOutOfTheLimitTwentyTimes) {
+  join();
+  server_->on_data([](Socket& socket, Buffer bytes) { socket.write(std::move(bytes)); });
+  int errors = 0;
+  server_->on_server_error([&](Server&, const Error&) { ++errors; });
+  Duration longest{};
+  for (int round = 1; round <= 20; ++round) {
+    make_clients(2);
+    {
+      const NoDescriptors none;
+      connect_clients();
+      ASSERT_TRUE(run_until([&] { return errors == round; })) << "round " << round;
+      EXPECT_EQ(server_->connections(), 1U);
+    }
+    const Instant begin = reactor().now();
+    ASSERT_TRUE(run_until([&] { return server_->connections() == 3; })) << "round " << round;
+    longest = std::max(longest, reactor().now() - begin);
+    client().write("on");
+    ASSERT_TRUE(run_until([&] { return client_record_.bytes == "on"; }));
+    client_record_.bytes.clear();
+    for (const int fd : std::exchange(waiting_, {})) close(fd);
+    ASSERT_TRUE(run_until([&] { return server_->connections() == 1; }));
+  }
+  EXPECT_EQ(errors, 20) << "once each time";
+  EXPECT_LT(longest, 3s);
+  RecordProperty("longest_ms", static_cast<int>(longest / 1ms));
+}
+
 TEST_P(DescriptorsTest, NobodyWaitingMeansNoError) {
   listen();
   std::vector<Error> errors;
