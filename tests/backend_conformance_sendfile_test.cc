@@ -52,6 +52,8 @@ class SendFileDoorTest : public DoorTest {
     EXPECT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
     return SharedFile::adopt(fd).value_or(SharedFile());
   }
+  // A thread brings a file into memory before it is sent.
+  static bool reads_first() { return GetParam().name.ends_with("threads"); }
   // Until the kernel takes no more, and the operation waits.
   SendFile& fill(int fd, const SharedFile& file, std::size_t size) {
     SendFile& op = send_file(fd, file, 0, size);
@@ -135,7 +137,7 @@ TEST_P(SendFileDoorTest, CancelledWithItsResultOnTheWay) {
     Receive& received = receive(other.b);
     settle();
     EXPECT_EQ(received.bytes, result == 10 ? "some bytes" : "");
-    if (!simulated()) {
+    if (!simulated() && !reads_first()) {
       EXPECT_EQ(result, 10) << "sent at the end of one turn";
     }
     first.handle = nullptr;
