@@ -67,9 +67,10 @@ TEST_P(ProxyLongTest, EveryByteAndNoMoreMemoryThanStated) {
   EXPECT_LT(sent_, kAll);
   const std::size_t in_proxy = reactor().counters().queue_bytes - client_->writable_length();
   EXPECT_LE(in_proxy, net::QueueLimits().high_water + limits::kReceiveChunkBytes);
-  constexpr std::size_t kSockets = 4;
-  EXPECT_LE(reactor().counters().receive_chunks, 2 * limits::kRingChunks + kSockets)
-      << "what is queued, what the ring holds, and the chunk of each socket's last piece";
+  // A piece keeps the chunk in which it came. How many pieces are queued depends on how the kernel
+  // has cut the stream: 6 to 10 have been seen.
+  constexpr std::size_t kPieces = 12;
+  EXPECT_LE(reactor().counters().receive_chunks, limits::kRingChunks + kPieces);
   socket_->resume();
   ASSERT_TRUE(run_until_or_stuck([&] { return theirs_.has("end"); }));
   EXPECT_EQ(received_, kAll);
