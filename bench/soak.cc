@@ -108,10 +108,9 @@ std::vector<std::string> machine_lines(const Options& options, const Cores& core
 
 std::vector<SoakVerdict> judge_all(const std::vector<SoakRecord>& records, bool quick) {
   SoakLimits limits;
-  // So short a warm-up does not bring everything that is kept.
-  if (quick) limits.memory_drift = 0.5;
-  // Its quarantine keeps what was freed.
-  limits.judges_memory = !kSanitized;
+  // Some seconds do not bring everything that is kept; a sanitizer's quarantine keeps what was
+  // freed.
+  limits.judges_memory = !quick && !kSanitized;
   std::vector<SoakVerdict> verdicts;
   for (const SoakRecord& record : records) {
     for (SoakVerdict& verdict : judge(record, &records.front(), limits)) {

@@ -42,10 +42,10 @@ class SoakRun {
     return true;
   }
 
-  // Neighbours in a round are neighbours in time. There are at least two rounds behind the warm-up.
+  // Neighbours in a round are neighbours in time.
   void go_round() {
-    for (int round = 0; round < options_.warmup_rounds + 2 || monotonic_now() < deadline_;
-         ++round) {
+    const int least = options_.warmup_rounds + options_.rounds_min;
+    for (int round = 0; round < least || monotonic_now() < deadline_; ++round) {
       for (const auto& server : servers_) {
         say(round < options_.warmup_rounds ? "warm-up" : "round " + std::to_string(round), *server);
         if (!server->load(seed_++, round >= options_.warmup_rounds)) return;

@@ -28,6 +28,7 @@ struct SoakRunOptions {
   double slice_seconds = 4;
   double calibration_seconds = 1;
   int warmup_rounds = 3;
+  int rounds_min = 2;  // behind the warm-up
   // Of what the server answers when as much as possible is asked for.
   double load = 0.7;
   // Not 0: arrivals a second, without a calibration.
