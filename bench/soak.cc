@@ -20,15 +20,10 @@
 #include "bench/soak_report.h"
 #include "bench/soak_run.h"
 #include "bench/soak_site.h"
+#include "tests/sanitized.h"
 
 namespace weir::bench {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 struct Options {
   std::string echo_server;
@@ -110,7 +105,7 @@ std::vector<SoakVerdict> judge_all(const std::vector<SoakRecord>& records, bool 
   SoakLimits limits;
   // Some seconds do not bring everything that is kept; a sanitizer's quarantine keeps what was
   // freed.
-  limits.judges_memory = !quick && !kSanitized;
+  limits.judges_memory = !quick && !test::kSanitized;
   std::vector<SoakVerdict> verdicts;
   for (const SoakRecord& record : records) {
     for (SoakVerdict& verdict : judge(record, &records.front(), limits)) {

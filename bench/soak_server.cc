@@ -157,15 +157,15 @@ void SoakServer::begin_slice() {
 bool SoakServer::come_to_rest(const SoakSlice& slice) {
   note_errors();
   if (slice.tally.wrong > 0 || slice.tally.unfinished() > 0) return false;
-  const std::int64_t deadline =
-      monotonic_now() + static_cast<std::int64_t>(options_.drain_seconds * 1e9);
+  const auto patience = static_cast<std::int64_t>(options_.drain_seconds * 1e9);
+  const std::int64_t deadline = monotonic_now() + patience;
   record_.held = holdings();
   while (!record_.held.empty() && monotonic_now() < deadline) {
     poll(nullptr, 0, kLookEveryMs);
     record_.held = holdings();
   }
-  // Asking takes a connection, too.
-  const bool rests = look_at_descriptors(deadline);
+  // Asking has taken a connection, and perhaps all of that time.
+  const bool rests = look_at_descriptors(monotonic_now() + patience);
   record_.resident_max = resident_bytes_max(process_->pid());
   idle_since_ = monotonic_now();
   if (const auto clock = process_cpu_clock(process_->pid())) idle_cpu_ = nanoseconds(*clock);

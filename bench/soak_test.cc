@@ -7,15 +7,10 @@
 
 #include "bench/soak_record.h"
 #include "bench/soak_run.h"
+#include "tests/sanitized.h"
 
 namespace weir::bench {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 // Set by main from the command line.
 struct Programs {
@@ -47,7 +42,7 @@ SoakRunOptions options_for(SoakKind kind, const std::vector<std::string>& comman
 std::vector<std::string> failures_of(const SoakRunOptions& options) {
   const SoakRecord record = run_soak(options).front();
   // So few rounds show only what is gross.
-  const SoakLimits limits{.memory_drift = 0.2, .judges_memory = !kSanitized};
+  const SoakLimits limits{.memory_drift = 0.2, .judges_memory = !test::kSanitized};
   std::vector<std::string> criteria;
   for (const SoakVerdict& verdict : judge(record, nullptr, limits)) {
     if (verdict.outcome != SoakOutcome::fail) continue;
@@ -92,7 +87,9 @@ INSTANTIATE_TEST_SUITE_P(Lies, SoakedLie,
 
 TEST_P(SoakedLie, IsSeen) {
   const Lie& lie = GetParam();
-  if (kSanitized && std::string(lie.criterion) == "memory") GTEST_SKIP() << "it is not judged";
+  if (test::kSanitized && std::string(lie.criterion) == "memory") {
+    GTEST_SKIP() << "it is not judged";
+  }
   SoakRunOptions options = options_for(SoakKind::echo, {programs.lying_server, lie.lie});
   options.drain_seconds = lie.drain_seconds;
   options.rounds_min = lie.rounds;
@@ -106,7 +103,7 @@ TEST(Soak, WhatIsNoWebServerIsSeen) {
 TEST(Soak, AServerThatDoesNotSayWhatItHoldsIsSeen) {
   SoakRunOptions options = options_for(SoakKind::echo, {programs.floor_epoll});
   options.servers.front().has_metrics = true;
-  options.drain_seconds = 2;  // which it has for its descriptors, too
+  options.drain_seconds = 2;
   EXPECT_EQ(failures_of(options), Criteria{"operations"});
 }
 

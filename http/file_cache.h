@@ -51,10 +51,10 @@ struct WholeFileFields {
   std::int64_t modified = 0;  // as it is said, which is not after now
 };
 
-// What a name leads to, as it was when it was looked at last. Immutable but for
-// `looked_at`, `settled` and the fields: a file that has changed gets a new one, and whoever holds this goes on with the bytes
-// of the old. (A file that is written in place while it is sent from its descriptor changes under
-// everybody's hands: replace files by rename(2).)
+// What a name leads to, as it was when it was looked at last. Immutable but for `looked_at`,
+// `settled` and `whole`: a file that has changed gets a new one, and whoever holds this goes on with
+// the bytes of the old. (A file that is written in place while it is sent from its descriptor
+// changes under everybody's hands: replace files by rename(2).)
 struct CachedFile final : ListNode {
   std::string name;
   int error = 0;                // errno: why there is nothing; 0 for a file or a directory

@@ -13,14 +13,10 @@
 #include <cstdlib>
 #include <thread>
 
+#include "tests/sanitized.h"
+
 namespace weir::test {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 int listening_socket() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -14,16 +14,11 @@
 #include <string>
 #include <utility>
 
+#include "tests/sanitized.h"
+
 namespace weir::test {
 
 inline constexpr std::size_t kMiB = std::size_t{1} << 20;
-
-// A sanitizer keeps what was freed for a while, and needs descriptors of its own.
-#ifdef __SANITIZE_ADDRESS__
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 inline std::size_t open_fds(pid_t pid) {
   const std::filesystem::directory_iterator fds("/proc/" + std::to_string(pid) + "/fd");

@@ -21,16 +21,11 @@
 #include "tests/leaks.h"
 #include "tests/refusal_script.h"
 #include "tests/refusals.h"
+#include "tests/sanitized.h"
 #include "weir/reactor/memory.h"
 
 namespace weir::test {
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
 
 constexpr Duration kPatience = std::chrono::seconds(20);
 constexpr long kNever = 1'000'000'000;

@@ -63,6 +63,12 @@ def _trial(name, srcs, case, copts = []):
         ],
     )
 
+def _planted_in(name, source, changed, rest, case, copts = []):
+    package, _, file = source.rpartition("/")
+    changed = "changed/{}/{}".format(name, changed or file)
+    _plant(name, package, file, changed)
+    _trial(name, [changed] + rest, case, copts)
+
 def planted_for_test(name, source, test, case):
     """A test that passes when a test of the suite fails because of the bug.
 
@@ -74,18 +80,8 @@ def planted_for_test(name, source, test, case):
       test: a target in //tests, with its NAME_object.
       case: the filter for what must fail.
     """
-    package, _, file = source.rpartition("/")
-    changed = "changed/{}/{}".format(name, file)
-    _plant(name, package, file, changed)
-    _trial(
-        name,
-        [
-            changed,
-            "//{}:headers".format(package),
-            "//tests:{}_object".format(test),
-        ],
-        case,
-    )
+    headers = "//{}:headers".format(source.rpartition("/")[0])
+    _planted_in(name, source, None, [headers, "//tests:{}_object".format(test)], case)
 
 def planted_in_header(name, source, test, case):
     """The same for a header, with which the test is compiled anew.
@@ -96,15 +92,5 @@ def planted_in_header(name, source, test, case):
       test: a target in //tests, of one source.
       case: the filter for what must fail.
     """
-    package, _, file = source.rpartition("/")
-    changed = "changed/{}/weir/{}".format(name, source)
-    _plant(name, package, file, changed)
-    _trial(
-        name,
-        [
-            changed,
-            "//tests:{}.cc".format(test),
-        ],
-        case,
-        copts = ["-iquote$(GENDIR)/tests/planted/changed/" + name],
-    )
+    copts = ["-iquote$(GENDIR)/tests/planted/changed/" + name]
+    _planted_in(name, source, "weir/" + source, ["//tests:{}.cc".format(test)], case, copts)
