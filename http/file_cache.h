@@ -52,8 +52,8 @@ struct WholeFileFields {
 };
 
 // What a name leads to, as it was when it was looked at last. Immutable but for `looked_at`,
-// `settled` and `whole`: a file that has changed gets a new one, and whoever holds this goes on with
-// the bytes of the old. (A file that is written in place while it is sent from its descriptor
+// `settled` and `whole`: a file that has changed gets a new one, and whoever holds this goes on
+// with the bytes of the old. (A file that is written in place while it is sent from its descriptor
 // changes under everybody's hands: replace files by rename(2).)
 struct CachedFile final : ListNode {
   std::string name;

@@ -147,6 +147,7 @@ TEST_P(ResponseTest, WriteHeadGoesOverWhatWasSet) {
 }
 
 TEST_P(ResponseTest, HeadersThatManyHaveInCommon) {
+  RULES("4.4.1.13");
   NODE_TEST("http-response-setheaders");
   http::Fields common;
   ASSERT_TRUE(common.set("Foo", {"1", "2"}));
