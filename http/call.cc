@@ -289,7 +289,8 @@ bool Call::tell_request() {
     if (gone()) return false;
   }
   flush();
-  if (has_stream()) sent = written - queued();
+  // What was lost for want of memory is in no queue, and was not sent.
+  if (has_stream() && !failure) sent = written - queued();
   if (!request.tell(sent)) return false;
   const bool drained = waiting.empty() && in_stream() <= agent->options.socket.queue.low_water;
   if (request.needs_drain_ && has_stream() && drained && !failure) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <memory>
 #include <optional>
@@ -77,44 +78,73 @@ std::int64_t last_modified(const CachedFile& file, const FileResponse& how) noex
   return std::min(file.facts.modified, how.now);
 }
 
-void describe(Fields& fields, std::string_view etag, const FileResponse& how) {
-  fields.set("ETag", etag);
-  if (!how.cache_control.empty()) fields.set("Cache-Control", how.cache_control);
-}
+// What is said of a file, or of its bytes. All of it, or there is no answer: bytes without their
+// Content-Encoding, or kept without their Vary, would be taken for others.
+class Description {
+ public:
+  explicit Description(Fields& fields) noexcept : fields_(fields) {}
 
-// And what is said of it with its bytes, or some of them.
-void describe(Fields& fields, std::string_view etag, const CachedFile& file,
-              const FileResponse& how) {
-  describe(fields, etag, how);
-  const auto modified = format_date(last_modified(file, how));
-  fields.set("Last-Modified", {modified.data(), modified.size()});
-  fields.set("Accept-Ranges", "bytes");
-  fields.set("X-Content-Type-Options", "nosniff");
-  if (how.coding == ContentCoding::brotli) fields.set("Content-Encoding", "br");
-  if (how.coding == ContentCoding::gzip) fields.set("Content-Encoding", "gzip");
-}
-
-void describe_whole(Fields& fields, std::string_view etag, const CachedFile& file,
-                    const FileResponse& how) {
-  describe(fields, etag, file, how);
-  fields.set("Content-Type", how.type);
-  fields.set("Content-Length", ShortText<20>().add(file.size()).view());
-}
-
-const Fields& whole_fields(std::string_view etag, const CachedFile& file,
-                           const FileResponse& how) {
-  std::unique_ptr<WholeFileFields>& kept = file.whole;
-  const std::int64_t modified = last_modified(file, how);
-  if (kept == nullptr || kept->coding != how.coding || kept->settled != file.settled ||
-      kept->modified != modified) {
-    kept = std::make_unique<WholeFileFields>();
-    kept->coding = how.coding;
-    kept->settled = file.settled;
-    kept->modified = modified;
-    if (how.varies) kept->fields.set("Vary", "Accept-Encoding");
-    describe_whole(kept->fields, etag, file, how);
+  Description& set(std::string_view name, std::string_view value) noexcept {
+    complete_ = complete_ && fields_.set(name, value).has_value();
+    return *this;
   }
-  return kept->fields;
+  Description& add(std::string_view etag, const FileResponse& how) noexcept {
+    set("ETag", etag);
+    if (!how.cache_control.empty()) set("Cache-Control", how.cache_control);
+    return *this;
+  }
+  // And of the bytes.
+  Description& add(std::string_view etag, const CachedFile& file, const FileResponse& how) noexcept {
+    add(etag, how);
+    const auto modified = format_date(last_modified(file, how));
+    set("Last-Modified", {modified.data(), modified.size()});
+    set("Accept-Ranges", "bytes").set("X-Content-Type-Options", "nosniff");
+    if (how.coding == ContentCoding::brotli) set("Content-Encoding", "br");
+    if (how.coding == ContentCoding::gzip) set("Content-Encoding", "gzip");
+    return *this;
+  }
+  Description& set_length(std::uint64_t size) noexcept {
+    return set("Content-Length", ShortText<20>().add(size).view());
+  }
+  bool complete() const noexcept { return complete_; }
+
+ private:
+  Fields& fields_;
+  bool complete_ = true;
+};
+
+// Beside what the handler has set. False: there is no memory for them, and the response is no more.
+bool give(Response& response, const Description& description, const Fields& fields, bool varies) {
+  const bool given = description.complete() &&
+                     (!varies || response.append_header("Vary", "Accept-Encoding")) &&
+                     response.set_headers(fields);
+  if (!given) response.destroy(errno_code(ENOMEM));
+  return given;
+}
+
+Description& describe_whole(Description& description, std::string_view etag,
+                            const CachedFile& file, const FileResponse& how) {
+  return description.add(etag, file, how).set("Content-Type", how.type).set_length(file.size());
+}
+
+// Those of an answer with all of it, kept for the next one; null without memory.
+const Fields* whole_fields(std::string_view etag, const CachedFile& file,
+                           const FileResponse& how) {
+  const std::int64_t modified = last_modified(file, how);
+  const WholeFileFields* kept = file.whole.get();
+  if (kept != nullptr && kept->coding == how.coding && kept->settled == file.settled &&
+      kept->modified == modified) {
+    return &kept->fields;
+  }
+  auto made = std::make_unique<WholeFileFields>();
+  made->coding = how.coding;
+  made->settled = file.settled;
+  made->modified = modified;
+  Description description(made->fields);
+  if (how.varies) description.set("Vary", "Accept-Encoding");
+  if (!describe_whole(description, etag, file, how).complete()) return nullptr;
+  file.whole = std::move(made);
+  return &file.whole->fields;
 }
 
 // ---- Bodies ----
@@ -198,17 +228,22 @@ AskedRanges asked_ranges(const Request& request, const Validators& validators,
   return asked;
 }
 
-void send_range(Response& response, const CachedFile& file, const ByteRange& range) {
+void send_range(Response& response, const CachedFile& file, const ByteRange& range,
+                std::string_view etag, const FileResponse& how) {
+  Fields fields;
+  Description description(fields);
+  description.add(etag, file, how).set("Content-Type", how.type);
+  description.set("Content-Range", content_range(range, file.size()).view());
+  description.set_length(range.size);
+  if (!give(response, description, fields, how.varies)) return;
   response.set_status(206);
-  response.set_header("Content-Range", content_range(range, file.size()).view());
-  set_length(response, range.size);
   end_with(response, piece_of(file, range));
 }
 
 // multipart/byteranges (RFC 9110, section 14.6). The boundary is one that nobody can have foreseen
 // when the file was written.
 void send_ranges(Response& response, const CachedFile& file, std::span<const ByteRange> ranges,
-                 std::string_view type) {
+                 std::string_view etag, const FileResponse& how) {
   ShortText<32> boundary;
   boundary.add(posix::random_bits(), 16).add(posix::random_bits(), 16);
   std::vector<Piece> pieces;
@@ -219,7 +254,7 @@ void send_ranges(Response& response, const CachedFile& file, std::span<const Byt
   };
   std::string text;
   for (const ByteRange& range : ranges) {
-    text.append("--").append(boundary.view()).append("\r\nContent-Type: ").append(type);
+    text.append("--").append(boundary.view()).append("\r\nContent-Type: ").append(how.type);
     text.append("\r\nContent-Range: ").append(content_range(range, file.size()).view());
     text.append("\r\n\r\n");
     add_text(std::exchange(text, "\r\n"));
@@ -227,10 +262,13 @@ void send_ranges(Response& response, const CachedFile& file, std::span<const Byt
     pieces.push_back(piece_of(file, range));
   }
   add_text(text.append("--").append(boundary.view()).append("--\r\n"));
+  Fields fields;
+  Description description(fields);
+  description.add(etag, file, how).set_length(size);
+  description.set("Content-Type",
+                  "multipart/byteranges; boundary=" + std::string(boundary.view()));
+  if (!give(response, description, fields, how.varies)) return;
   response.set_status(206);
-  response.set_header("Content-Type",
-                      "multipart/byteranges; boundary=" + std::string(boundary.view()));
-  set_length(response, size);
   end_with(response, std::move(pieces));
 }
 
@@ -238,11 +276,14 @@ void send_whole(Response& response, std::string_view etag, const CachedFile& fil
                 const FileResponse& how) {
   if (how.varies && response.has_header("Vary")) {
     Fields fields;
-    describe_whole(fields, etag, file, how);
-    response.append_header("Vary", "Accept-Encoding");
-    response.set_headers(fields);
+    Description description(fields);
+    describe_whole(description, etag, file, how);
+    if (!give(response, description, fields, true)) return;
   } else {
-    response.set_headers(whole_fields(etag, file, how));
+    const Fields* fields = whole_fields(etag, file, how);
+    if (fields == nullptr || !response.set_headers(*fields)) {
+      return response.destroy(errno_code(ENOMEM));
+    }
   }
   if (response.request().method() == Method::head || file.size() == 0) {
     response.end();
@@ -278,26 +319,25 @@ void answer_with_file(Response& response, const CachedFile& file, const FileResp
       return send_whole(response, etag.view(), file, how);
     }
   }
-  if (how.varies) response.append_header("Vary", "Accept-Encoding");
-  if (condition == Precondition::failed) return answer_status(response, 412);
-  if (asked.kind == AskedRanges::Kind::unsatisfiable) {
-    ShortText<kRangeRoom> range;
-    response.set_header("Content-Range", range.add("bytes */").add(file.size()).view());
-    return answer_status(response, 416);
-  }
-  Fields fields;
   if (condition == Precondition::not_modified) {
-    describe(fields, etag.view(), how);
-    response.set_headers(fields);
+    Fields fields;
+    Description description(fields);
+    if (!give(response, description.add(etag.view(), how), fields, how.varies)) return;
     response.set_status(304);
     response.end();
     return;
   }
-  describe(fields, etag.view(), file, how);
-  response.set_headers(fields);
-  if (asked.ranges.size() > 1) return send_ranges(response, file, asked.ranges, how.type);
-  response.set_header("Content-Type", how.type);
-  send_range(response, file, asked.ranges.front());
+  if (asked.kind == AskedRanges::Kind::some) {
+    if (asked.ranges.size() > 1) {
+      return send_ranges(response, file, asked.ranges, etag.view(), how);
+    }
+    return send_range(response, file, asked.ranges.front(), etag.view(), how);
+  }
+  if (how.varies) response.append_header("Vary", "Accept-Encoding");
+  if (condition == Precondition::failed) return answer_status(response, 412);
+  ShortText<kRangeRoom> range;
+  response.set_header("Content-Range", range.add("bytes */").add(file.size()).view());
+  answer_status(response, 416);
 }
 
 }  // namespace weir::inline v1::http

@@ -68,6 +68,8 @@ void Server::drain(Duration patience) {
   // A callback that closing has dropped may have held this server.
   if (core.gone || core.net->connections() == 0) return;
   core.drain_timer = core.reactor.after(patience, [&core] { core.net->close_all_connections(); });
+  // Nobody would end it, for want of memory.
+  if (!core.drain_timer.armed()) core.net->close_all_connections();
 }
 
 void Server::close_idle_connections() {

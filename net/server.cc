@@ -321,6 +321,7 @@ void Server::drain(Duration patience) {
   for (Socket* socket : sockets_) socket->drain();
   if (sockets_.empty()) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });
+  if (!drain_timer_.armed()) close_all_connections();  // nobody would end it, for want of memory
 }
 
 void Server::close_all_connections() {

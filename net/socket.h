@@ -186,6 +186,7 @@ class Socket final : public Stream,
   QueuePolicy queue_policy() const noexcept { return options_->policy; }
 
   // The fd, for options that weir does not know; -1 when there is none. It stays the socket's.
+  // TCP_CORK does not outlast a file, which is sent under it.
   int native_handle() const noexcept { return channel_ == nullptr ? -1 : channel_->fd(); }
   Reactor& reactor() const noexcept { return net_.reactor(); }
   Server* server() const noexcept { return server_; }  // the accepting one

@@ -304,6 +304,8 @@ class Backend {
   virtual std::size_t live_chunks() const noexcept = 0;
   // Whether that is more than a quarter of the limit: time not to take in what nobody reads.
   virtual bool memory_in_demand() const noexcept = 0;
+  // Gives memory that it keeps for later back to the system, which is short of it (memory.h).
+  virtual void trim_memory() noexcept {}
 
  protected:
   BackendCounters counters_;

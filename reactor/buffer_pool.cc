@@ -29,6 +29,10 @@ void BufferPool::destroy_if_done() noexcept {
   memory::release(this);
 }
 
+void BufferPool::trim() noexcept {
+  for (; free_count_ > 1; --free_count_) memory::release(std::exchange(free_, free_->next));
+}
+
 Chunk* BufferPool::acquire() noexcept {
   if (!available()) return nullptr;
   void* memory = free_;

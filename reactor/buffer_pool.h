@@ -34,6 +34,8 @@ class BufferPool {
   // A copy of `bytes`, counted apart from the chunks until it is gone: copies take at most as much
   // as the limit again. Empty beyond that, or when memory is refused.
   Buffer copy_out(std::string_view bytes) noexcept;
+  // Gives back the chunks that it keeps, but for one.
+  void trim() noexcept;
   std::size_t chunk_bytes() const noexcept { return chunk_bytes_; }
   std::size_t live_chunks() const noexcept { return live_; }  // any thread
   // Counts chunks that came back; who waits for memory compares it.

@@ -62,6 +62,7 @@ class EpollBackend final : public KernelBackend {
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return pool_->live_chunks(); }
   bool memory_in_demand() const noexcept override { return pool_->in_demand(); }
+  void trim_memory() noexcept override { pool_->trim(); }
   Datagrams& datagrams() noexcept override { return datagrams_; }
   void note_failed_send(int fd) noexcept override { entries_[fd].send_failed = true; }
 

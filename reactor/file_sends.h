@@ -17,8 +17,9 @@ namespace posix {
 class NoSigpipe;
 }
 
-// Those of a turn are carried out together at its end: SIGPIPE is blocked once for all of them, and
-// what they need of the kernel stays in the processor's caches.
+// Those of a turn are carried out together at its end, but for one of which a piece has just been
+// read: SIGPIPE is blocked once for all of them, and what they need of the kernel stays in the
+// processor's caches.
 //
 // sendfile(2) waits for what is not in memory, so a few bytes of the file are looked at before each
 // call, which sends what they find. Where they find nothing, or the kernel cannot tell, a piece is

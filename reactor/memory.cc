@@ -1,6 +1,7 @@
 #include "weir/reactor/memory.h"
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
@@ -21,11 +22,14 @@ class Reserve {
  public:
   bool is_whole() const noexcept { return whole_.load(std::memory_order_relaxed); }
 
+  // The handler is there before the blocks are and stays: what takes the last memory for them may
+  // be what another thread misses.
   void keep(std::size_t bytes) noexcept {
     const std::lock_guard lock(mutex_);
     if (wanted_ != 0) return;
-    whole_ = false;
+    before_ = std::set_new_handler(spend);
     wanted_ = (bytes + limits::kReserveBlockBytes - 1) / limits::kReserveBlockBytes;
+    whole_ = false;
     fill();
   }
 
@@ -34,17 +38,12 @@ class Reserve {
     return fill();
   }
 
-  // Of operator new, which tries again when this returns. The handler goes with the blocks: when
-  // they were not enough the one before it is asked, or std::bad_alloc thrown.
-  static void spend();
-
  private:
   struct Block {
     Block* next;
   };
 
   bool fill() noexcept {
-    if (whole_) return true;
     while (count_ < wanted_) {
       void* memory = std::malloc(limits::kReserveBlockBytes);
       if (memory == nullptr) break;
@@ -52,30 +51,41 @@ class Reserve {
       ++count_;
     }
     whole_ = count_ == wanted_;
-    if (count_ != 0 && std::get_new_handler() != spend) before_ = std::set_new_handler(spend);
     return whole_;
   }
 
-  void give_up() noexcept {
+  // Whether another try may find more than the one that has failed: the blocks have been given up
+  // now, or meanwhile for another thread.
+  bool give_up() noexcept {
+    static constinit thread_local std::uint64_t seen = 0;
     const std::lock_guard lock(mutex_);
-    if (std::get_new_handler() == spend) std::set_new_handler(before_);
+    if (blocks_ != nullptr) ++given_;
+    while (blocks_ != nullptr) std::free(std::exchange(blocks_, blocks_->next));
     whole_ = false;
     count_ = 0;
-    while (blocks_ != nullptr) std::free(std::exchange(blocks_, blocks_->next));
+    return std::exchange(seen, given_) != given_;
   }
+
+  // The new-handler: it returns only when another try is worth it.
+  static void spend();
 
   std::mutex mutex_;
   std::atomic<bool> whole_{true};  // nothing is what it is to have at first
   Block* blocks_ = nullptr;
   std::size_t count_ = 0;
   std::size_t wanted_ = 0;  // blocks
+  std::uint64_t given_ = 0;  // how often it was given up
   std::new_handler before_ = nullptr;
 };
 
 // Of trivial destruction: operator new may be needed to the very end.
 constinit Reserve reserve;
 
-void Reserve::spend() { reserve.give_up(); }
+void Reserve::spend() {
+  if (reserve.give_up()) return;
+  if (reserve.before_ == nullptr) throw std::bad_alloc();
+  reserve.before_();
+}
 
 }  // namespace
 

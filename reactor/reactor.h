@@ -105,8 +105,9 @@ struct ReactorOptions {
   // Bytes of receive memory that may be in use at one time, and as many again in copies that are
   // made of small messages when it runs short; at least kReceiveMemoryMin.
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
-  // For operator new when the system has no memory left, of the whole process: the first reactor's
-  // counts. See memory.h. Zero: none, and then a peer may find the moment to end the process.
+  // For operator new when the system has no memory left, of the whole process: that of the first
+  // reactor that asks for some. See memory.h. Zero: none, and then a peer may find the moment to end
+  // the process.
   std::size_t memory_reserve = limits::kMemoryReserveDefault;
   // How long to look for more before the thread sleeps; costs a core. Zero: not at all.
   Duration busy_poll = Duration::zero();

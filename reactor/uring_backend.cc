@@ -43,6 +43,7 @@ class UringBackend final : public KernelBackend {
   void prepare(Instant until) noexcept override;
   std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
   bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
+  void trim_memory() noexcept override { ring_.pool->trim(); }
   Datagrams& datagrams() noexcept override { return datagrams_; }
   void note_failed_send(int fd) noexcept override { fds_[fd].send_took_error = true; }
 

@@ -7,6 +7,7 @@
 
 #include "tests/http_static_world.h"
 #include "weir/http/date.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::test {
 namespace {
@@ -307,6 +308,36 @@ TEST_P(StaticAnswerTest, BesideFieldsOfTheHandler) {
     serve([&](Request& request, Response& response) { served.answer(request, response, "a"); });
     EXPECT_EQ(fields(), alone);
   }
+}
+
+// Whatever becomes of the answer in which memory is refused: the fields of the next one are whole.
+TEST_P(StaticAnswerTest, WhatWasRefusedIsNotMissingLater) {
+  RULES("4.9.1.1 4.9.5.1");
+  make("a.js", "plain");
+  make("a.js.gz", "gzip");
+  const std::string accepts = "Accept-Encoding: gzip\r\n";
+  const auto fields = [&] {
+    auto all = get("/a.js", accepts).fields;
+    EXPECT_EQ(all.erase("Date"), 1U);
+    return all;
+  };
+  serve_files({.precompressed = true});
+  const auto whole = fields();
+  EXPECT_EQ(whole.count("Content-Encoding") + whole.count("Vary"), 2U);
+  static long left;
+  int refused = 0;
+  for (long nth = 0; nth < 30; ++nth) {
+    serve_files({.precompressed = true});
+    HttpClient& client = dial();
+    left = nth;
+    memory::set_gate([](std::size_t) noexcept { return left-- != 0; });
+    client.send(request_for("/a.js", accepts + "Connection: close\r\n"));
+    EXPECT_TRUE(run_until([&] { return client.over(); })) << nth;
+    memory::set_gate(nullptr);
+    refused += left < 0 ? 1 : 0;
+    EXPECT_EQ(fields(), whole) << nth;
+  }
+  EXPECT_GT(refused, 0);
 }
 
 TEST_P(StaticAnswerTest, AHeadThatIsOutBefore) {

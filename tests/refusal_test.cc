@@ -191,6 +191,23 @@ TEST_P(RefusalTest, WithoutAReserveBadAllocIsTheWorstThatComes) {
   EXPECT_GT(ended, 0) << "nothing was refused";
 }
 
+// As one that is installed later is to be: it calls the one before it.
+TEST(ReserveTest, AHandlerInFrontOfItIsToldWhenThereIsNoMore) {
+  if (kSanitized) GTEST_SKIP() << "the sanitizer ends the process";
+  memory::keep_reserve(limits::kMemoryReserveDefault);
+  static std::new_handler before = nullptr;
+  static int asked = 0;
+  before = std::set_new_handler([] {
+    ++asked;
+    before();
+  });
+  const volatile std::size_t too_much = SIZE_MAX / 4;
+  EXPECT_THROW(delete[] new char[too_much], std::bad_alloc);
+  std::set_new_handler(before);
+  EXPECT_EQ(asked, 2) << "it has given what it had, and has nothing more";
+  EXPECT_TRUE(memory::is_plentiful());
+}
+
 std::vector<BackendCase> main_backends() {
   std::vector<BackendCase> cases = all_backends();
   std::erase_if(cases, [](const BackendCase& backend) {

@@ -58,6 +58,7 @@ class RelayBackend : public Backend {
   void prepare(Instant until) noexcept override { behind_->prepare(until); }
   std::size_t live_chunks() const noexcept override { return behind_->live_chunks(); }
   bool memory_in_demand() const noexcept override { return behind_->memory_in_demand(); }
+  void trim_memory() noexcept override { behind_->trim_memory(); }
 
  private:
   std::unique_ptr<Backend> behind_;

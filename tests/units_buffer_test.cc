@@ -266,6 +266,20 @@ TEST(BufferPool, UsesTheSameMemoryAgain) {
   chunk->drop();
 }
 
+TEST(BufferPool, TrimmedItKeepsOneChunk) {
+  OwnedPool pool(1024, 8 * 1024);
+  detail::Chunk* all[] = {pool->acquire(), pool->acquire(), pool->acquire()};
+  for (detail::Chunk* chunk : all) chunk->drop();
+  pool->trim();
+  const NoMemory gate;
+  detail::Chunk* const kept = pool->acquire();
+  ASSERT_NE(kept, nullptr);
+  EXPECT_EQ(pool->acquire(), nullptr) << "the others went back to the system";
+  kept->drop();
+  pool->trim();
+  pool->acquire()->drop();
+}
+
 TEST(BufferPool, HasAtLeastOneChunk) {
   OwnedPool pool(4096, 1);
   detail::Chunk* chunk = pool->acquire();
