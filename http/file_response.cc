@@ -94,7 +94,8 @@ class Description {
     return *this;
   }
   // And of the bytes.
-  Description& add(std::string_view etag, const CachedFile& file, const FileResponse& how) noexcept {
+  Description& add(std::string_view etag, const CachedFile& file,
+                   const FileResponse& how) noexcept {
     add(etag, how);
     const auto modified = format_date(last_modified(file, how));
     set("Last-Modified", {modified.data(), modified.size()});

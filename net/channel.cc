@@ -211,19 +211,28 @@ void Channel::flush() noexcept {
   if (output_->queue.empty()) return drop_output();
   Output& output = *output_;
   output.op.passed_fd = -1;
-  if (const FileRange* file = output.queue.next_file()) return submit_file(*file);
+  std::size_t count = 0;
+  if (output.queue.next_file() == nullptr) {
+    const std::size_t bytes_max = descriptors_ == nullptr ? weir::limits::kSendBytesMax
+                                                          : prepare_descriptor(output.op);
+    count = output.queue.gather(output.pieces, bytes_max);
+  }
+  const std::span<const iovec> pieces(output.pieces.data(), count);
+  const FileRange* file = output.queue.file_behind(pieces);
+  if (file != nullptr && goes_with_file(pieces)) return submit_file(pieces, *file);
   output.op.fd = fd_;
-  const std::size_t bytes_max = descriptors_ == nullptr ? weir::limits::kSendBytesMax
-                                                        : prepare_descriptor(output.op);
-  const std::size_t count = output.queue.gather(output.pieces, bytes_max);
-  output.op.pieces = {output.pieces.data(), count};
-  output.op.more_follows = output.queue.is_file_behind(output.op.pieces);
+  output.op.pieces = pieces;
   net_.reactor().backend().submit(output.op);
 }
 
-void Channel::submit_file(const FileRange& range) noexcept {
+bool Channel::goes_with_file(std::span<const iovec> pieces) const noexcept {
+  return output_->op.passed_fd < 0 && bytes_of(pieces) <= weir::limits::kBytesBeforeFileMax;
+}
+
+void Channel::submit_file(std::span<const iovec> before, const FileRange& range) noexcept {
   SendFileOp& op = output_->file_op;
   op.fd = fd_;
+  op.before = before;
   op.file = range.file.fd();
   op.shared = !ours_;
   op.offset = static_cast<std::int64_t>(range.offset);
@@ -251,9 +260,10 @@ void Channel::send_ended(std::int32_t result, const char* syscall) noexcept {
     return;
   }
   const auto sent = static_cast<std::size_t>(result);
-  if (output_->queue.next_file() == nullptr) net_.unqueued(sent);
   if (descriptors_ != nullptr) descriptors_sent(sent);
+  const std::size_t before = output_->queue.memory();
   const bool drained = output_->queue.sent(sent);
+  net_.unqueued(before - output_->queue.memory());
   if (output_->queue.empty()) drop_output();
   owner_->on_sent(sent, drained);
 }

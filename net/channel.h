@@ -57,7 +57,7 @@ struct Output : ListNode {
   bool sending() const noexcept { return !op.idle() || !file_op.idle(); }
   WriteQueue queue;
   Sending op;
-  SendingFile file_op;  // in the place of `op` when a file is next
+  SendingFile file_op;  // in the place of `op` when a file is next, or behind little
   std::array<iovec, weir::limits::kGatherPiecesMax> pieces;
 };
 
@@ -168,7 +168,8 @@ class Channel final : public Resident {
   void hangup_seen(Events events) noexcept;
   void input_while_handing_over(Completion& completion) noexcept;
   void report_peer_ended() noexcept;
-  void submit_file(const FileRange& range) noexcept;
+  bool goes_with_file(std::span<const iovec> pieces) const noexcept;
+  void submit_file(std::span<const iovec> before, const FileRange& range) noexcept;
   void send_ended(std::int32_t result, const char* syscall) noexcept;
   bool ensure_output(const QueueLimits& limits) noexcept;
   WriteQueue::Push account(WriteQueue::Push pushed, std::size_t before) noexcept;

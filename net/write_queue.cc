@@ -158,25 +158,26 @@ std::size_t WriteQueue::gather(std::span<iovec> room, std::size_t bytes_max) con
   return filled;
 }
 
-bool WriteQueue::is_file_behind(std::span<const iovec> gathered) const noexcept {
-  if (first_file_ == nullptr) return false;
+const FileRange* WriteQueue::file_behind(std::span<const iovec> gathered) const noexcept {
+  if (first_file_ == nullptr) return nullptr;
   std::size_t left = first_file_->ahead;
   for (const iovec& piece : gathered) left -= piece.iov_len;
-  return left == 0;
+  return left == 0 ? &first_file_->range : nullptr;
 }
 
 bool WriteQueue::sent(std::size_t size) noexcept {
   WEIR_ASSERT(size <= bytes_);
   bytes_ -= size;
-  if (next_file() != nullptr) {
+  const std::size_t ahead = first_file_ == nullptr ? size : std::min(size, first_file_->ahead);
+  if (ahead != 0) memory_sent(ahead);
+  if (size != ahead) {
+    const std::size_t part = size - ahead;
     FileRange& range = first_file_->range;
-    WEIR_ASSERT(size <= range.size);
-    range.offset += size;
-    range.size -= size;
-    file_bytes_ -= size;
+    WEIR_ASSERT(part <= range.size);
+    range.offset += part;
+    range.size -= part;
+    file_bytes_ -= part;
     if (range.size == 0) drop_first_file();
-  } else {
-    memory_sent(size);
   }
   if (!needs_drain_ || bytes_ > limits_->low_water) return false;
   needs_drain_ = false;

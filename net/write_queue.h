@@ -70,10 +70,11 @@ class WriteQueue {
   // Fills `room` with the first pieces, at most `bytes_max` bytes; returns how many were filled.
   // Precondition: no file is next.
   std::size_t gather(std::span<iovec> room, std::size_t bytes_max) const noexcept;
-  // A file comes right behind what was gathered.
-  bool is_file_behind(std::span<const iovec> gathered) const noexcept;
+  // The file that comes right behind what was gathered, or is next when that is nothing; null when
+  // there is none.
+  const FileRange* file_behind(std::span<const iovec> gathered) const noexcept;
 
-  // The first `size` bytes are out: of the file that was next, or of what was gathered. True when a
+  // The first `size` bytes are out: of what was gathered, and of the file behind it. True when a
   // drain is due: since the last one some push said full or refused, and now at most low_water
   // bytes are left.
   [[nodiscard]] bool sent(std::size_t size) noexcept;

@@ -80,19 +80,24 @@ struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
   int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
-  // The owner submits more at once, such as a file behind its head: a packet that is not full may
-  // wait for it (MSG_MORE, 200 ms at most).
-  bool more_follows = false;
   alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
 };
 
+inline std::size_t bytes_of(std::span<const iovec> pieces) noexcept {
+  std::size_t bytes = 0;
+  for (const iovec& piece : pieces) bytes += piece.iov_len;
+  return bytes;
+}
+
 // Once: bytes of a regular file go out on a connected stream socket, through no memory of ours
-// (sendfile(2)). The result may be less than `size`, the rest is the owner's to submit again; 0:
-// the file has nothing there, it ends before. What is not in the kernel's memory is read first, in
-// the way of a ReadOp, so that the reactor's thread does not wait for a disk. When it ends with
-// ECANCELED it has sent nothing.
+// (sendfile(2)), behind `before`, which leaves in the same packets. The result counts both and may
+// be less, the rest is the owner's to submit again; 0: there is no `before` left and the file has
+// nothing there, it ends before. What is not in the kernel's memory is read first, in the way of a
+// ReadOp, so that the reactor's thread does not wait for a disk. When it ends with ECANCELED it has
+// sent nothing.
 struct SendFileOp : Op {
   explicit SendFileOp(Done op_done) noexcept : Op(OpKind::send_file, op_done) {}
+  std::span<const iovec> before;  // at most kBytesBeforeFileMax; stays there until the result
   int file = -1;  // stays open until the result
   bool shared = true;  // somebody else may have made the socket blocking meanwhile
   std::int64_t offset = 0;

@@ -93,9 +93,10 @@ std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) no
 void FileSends::send(posix::NoSigpipe& guard, SendFileOp& op, std::size_t size) {
   backend_.count_inline_send();
   if (op.shared) posix::make_nonblocking_again(op.fd);
-  std::int32_t result = posix::send_file(guard, op.fd, op.file, op.offset, size);
+  std::int32_t result = posix::send_file(guard, op, size);
   if (result == -EAGAIN) return wait(op);
-  const bool fell_short = result > 0 && static_cast<std::size_t>(result) < size;
+  const std::size_t all = bytes_of(op.before) + size;
+  const bool fell_short = result > 0 && static_cast<std::size_t>(result) < all;
   if (fell_short && posix::is_torn_down(op.fd)) result = -ECONNRESET;
   if (result < 0) backend_.note_failed_send(op.fd);
   finish(op, result);

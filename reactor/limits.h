@@ -86,6 +86,8 @@ inline constexpr std::size_t kThreadWriteBytesMax = 4096;
 // One sendfile(2), of which a socket has one a turn: as much as one send, and it takes the
 // reactor's thread half as long, some 100 us. With a quarter of it 1 MiB costs a tenth more.
 inline constexpr std::size_t kSendFileBytesMax = std::size_t{1} << 20;
+// What goes with a file in the same operation, such as its head; what is more goes before.
+inline constexpr std::size_t kBytesBeforeFileMax = 16 * 1024;
 // How far apart the bytes of a file are that are asked for to see whether it is in memory: the
 // kernel reads ahead by 128 KiB, so what it has not read shows. To ask for every page would cost as
 // much as to send it.

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <string>
 #include <utility>
 
 #include "weir/reactor/assert.h"
@@ -83,8 +84,10 @@ constinit Reserve reserve;
 
 void Reserve::spend() {
   if (reserve.give_up()) return;
-  if (reserve.before_ == nullptr) throw std::bad_alloc();
-  reserve.before_();
+  if (reserve.before_ != nullptr) return reserve.before_();
+  // As a new-handler must that has nothing; in a build without exceptions too, this being
+  // libstdc++'s own.
+  std::__throw_bad_alloc();
 }
 
 }  // namespace

@@ -444,13 +444,13 @@ void* message_of(SendOp& op) noexcept {
 }
 
 std::int32_t send(SendOp& op) noexcept {
-  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (op.more_follows ? MSG_MORE : 0);
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
   const bool plain = op.pieces.size() == 1 && op.passed_fd < 0;
   const auto* message = plain ? nullptr : static_cast<const msghdr*>(message_of(op));
   for (;;) {
     const ssize_t size =
-        plain ? ::send(op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags)
-              : ::sendmsg(op.fd, message, flags);
+        plain ? ::send(op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, kFlags)
+              : ::sendmsg(op.fd, message, kFlags);
     if (size >= 0) return static_cast<std::int32_t>(size);
     if (errno != EINTR) return -errno;
   }

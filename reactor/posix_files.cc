@@ -264,6 +264,18 @@ class Cork {
   int socket_;
 };
 
+// As the beginning of a packet that the file goes on with.
+std::int32_t send_before(int socket, std::span<const iovec> pieces) noexcept {
+  msghdr message{};
+  message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg(2) only reads it
+  message.msg_iovlen = pieces.size();
+  for (;;) {
+    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
+    if (sent >= 0) return static_cast<std::int32_t>(sent);
+    if (errno != EINTR) return -errno;
+  }
+}
+
 }  // namespace
 
 void make_nonblocking_again(int socket) noexcept {
@@ -271,21 +283,22 @@ void make_nonblocking_again(int socket) noexcept {
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
 }
 
-std::int32_t send_file(NoSigpipe& guard, int socket, int file, std::int64_t offset,
-                       std::size_t size) noexcept {
-  const Cork cork(socket, size);
+std::int32_t send_file(NoSigpipe& guard, const SendFileOp& op, std::size_t size) noexcept {
+  const Cork cork(op.fd, size);
+  const std::int32_t ahead = op.before.empty() ? 0 : send_before(op.fd, op.before);
+  if (ahead < 0 || static_cast<std::size_t>(ahead) < bytes_of(op.before)) return ahead;
   for (;;) {
-    off_t at = offset;
-    const ssize_t sent = ::sendfile(socket, file, &at, size);
+    off_t at = op.offset;
+    const ssize_t sent = ::sendfile(op.fd, op.file, &at, size);
     if (sent >= 0) {
       // A later part of the same call may have failed: its error is swallowed, its signal is not.
       if (static_cast<std::size_t>(sent) < size) guard.take();
-      return static_cast<std::int32_t>(sent);
+      return ahead + static_cast<std::int32_t>(sent);
     }
     if (errno == EINTR) continue;
     const std::int32_t result = -errno;
     if (result == -EPIPE) guard.take();
-    return result;
+    return result == -EAGAIN && ahead > 0 ? ahead : result;
   }
 }
 

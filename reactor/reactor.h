@@ -106,8 +106,8 @@ struct ReactorOptions {
   // made of small messages when it runs short; at least kReceiveMemoryMin.
   std::size_t receive_memory_max = limits::kReceiveMemoryMaxDefault;
   // For operator new when the system has no memory left, of the whole process: that of the first
-  // reactor that asks for some. See memory.h. Zero: none, and then a peer may find the moment to end
-  // the process.
+  // reactor that asks for some. See memory.h. Zero: none, and then a peer may find the moment to
+  // end the process.
   std::size_t memory_reserve = limits::kMemoryReserveDefault;
   // How long to look for more before the thread sleeps; costs a core. Zero: not at all.
   Duration busy_poll = Duration::zero();

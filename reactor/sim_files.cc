@@ -42,18 +42,24 @@ bool SimBackend::attempt_file(Op& op, Completion& out) noexcept {
   return true;
 }
 
-// As a send of what the file has there.
+// As a send of what is before it and what the file has there.
 bool SimBackend::attempt_send_file(SendFileOp& op, sim::Socket& mine, Completion& out) noexcept {
   BufferBlock room;
   const std::size_t size = std::min(op.size, limits::kSendFileBytesMax);
   if (!room.allocate(size)) return last(op, -ENOMEM, out);
   const std::int32_t read = posix::read_file(op.file, op.offset, room.space().first(size));
-  if (read <= 0) return last(op, read, out);
-  std::size_t most = static_cast<std::size_t>(read);
-  const iovec piece{.iov_base = room.space().data(), .iov_len = most};
+  if (read <= 0 && op.before.empty()) return last(op, read, out);
+  iovec pieces[limits::kGatherPiecesMax + 1];
+  std::size_t count = 0;
+  for (const iovec& piece : op.before) pieces[count++] = piece;
+  if (read > 0) {
+    pieces[count++] = {.iov_base = room.space().data(), .iov_len = static_cast<std::size_t>(read)};
+  }
+  const std::span all(pieces, count);
+  std::size_t most = bytes_of(all);
   sim::Random& random = network_.random();
   if (random.chance(network_.faults().short_write)) most = 1 + random.below(most);
-  const std::int32_t result = network_.send(mine, {&piece, 1}, most);
+  const std::int32_t result = network_.send(mine, all, most);
   if (result != -EAGAIN) return last(op, result, out);
   mine.writer = &op;
   return false;

@@ -258,7 +258,7 @@ void UringBackend::flush_sends() noexcept {
   sends_.for_each([&](Op&) { ++count; });
   while (!sends_.empty()) {
     auto& op = static_cast<SendOp&>(sends_.pop_front());
-    const bool large = bytes_of(op) >= limits::kInlineSendBytesMin;
+    const bool large = bytes_of(op.pieces) >= limits::kInlineSendBytesMin;
     if (count < limits::kInlineSendsMax || large || fds_[op.fd].send_cannot_wait) {
       send_now(op);
     } else {

@@ -20,22 +20,15 @@ void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept {
   }
 }
 
-std::size_t bytes_of(const SendOp& op) noexcept {
-  std::size_t bytes = 0;
-  for (const iovec& piece : op.pieces) bytes += piece.iov_len;
-  return bytes;
-}
-
 std::uint32_t prepare_send(io_uring_sqe* sqe, SendOp& op) noexcept {
-  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0) |
-                    (op.more_follows ? MSG_MORE : 0);
+  const int flags = MSG_NOSIGNAL | (op.passed_fd < 0 ? MSG_WAITALL : 0);
   if (op.pieces.size() == 1 && op.passed_fd < 0) {
     io_uring_prep_send(sqe, op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, flags);
   } else {
     const auto* message = static_cast<const msghdr*>(posix::message_of(op));
     io_uring_prep_sendmsg(sqe, op.fd, message, static_cast<unsigned>(flags));
   }
-  return static_cast<std::uint32_t>(bytes_of(op));
+  return static_cast<std::uint32_t>(bytes_of(op.pieces));
 }
 
 void prepare_send_watch(io_uring_sqe* sqe, int fd) noexcept {

@@ -9,7 +9,6 @@
 namespace weir::inline v1::uring {
 
 void prepare_accept(io_uring_sqe* sqe, int fd, bool multishot) noexcept;
-std::size_t bytes_of(const SendOp& op) noexcept;
 // MSG_WAITALL: the kernel sends the whole or says why not, while nothing else is sent on the fd. A
 // descriptor goes with the first part only: the rest is submitted again without it. Returns how
 // many bytes there are to send.

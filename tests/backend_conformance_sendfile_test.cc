@@ -93,6 +93,48 @@ TEST_P(SendFileDoorTest, PartByPartAndThenNothing) {
   }
 }
 
+// Pieces that lie apart, and then the file: cut anywhere, all of it arrives once and in order.
+TEST_P(SendFileDoorTest, WhatIsBeforeTheFileGoesWithIt) {
+  const std::string head = stream_part(0, 3000);
+  const std::string content = stream_part(3000, 4'000'000);
+  const SharedFile file = file_with(content);
+  for (const bool local : {false, true}) {
+    const Ends ends = connected(local);
+    Receive& received = receive(ends.b);
+    SendFile op;
+    std::size_t sent = 0;
+    const auto submit_rest = [&] {
+      iovec pieces[3];
+      std::size_t count = 0;
+      std::size_t begin = sent;
+      for (const std::size_t end : {100UL, 101UL, head.size()}) {
+        if (begin >= end) continue;
+        pieces[count++] = {.iov_base = const_cast<char*>(head.data()) + begin,
+                           .iov_len = end - begin};
+        begin = end;
+      }
+      const std::size_t of_file = sent - std::min(sent, head.size());
+      op.before = {pieces, count};
+      resend(op, ends.a, file, static_cast<std::int64_t>(of_file), content.size() - of_file);
+      return result_of(op);
+    };
+    while (sent < head.size() + content.size()) {
+      const int result = submit_rest();
+      ASSERT_GT(result, 0);
+      sent += static_cast<std::size_t>(result);
+    }
+    ASSERT_TRUE(run_until([&] { return received.total >= sent; }));
+    EXPECT_TRUE(received.bytes == head + content);
+    // Behind a file's end there is nothing; what is before it is sent all the same.
+    iovec last{.iov_base = const_cast<char*>(head.data()), .iov_len = 10};
+    op.before = {&last, 1};
+    EXPECT_EQ(result_of(resend(op, ends.a, file, 5'000'000, 1)), 10);
+    op.before = {};
+    EXPECT_EQ(result_of(resend(op, ends.a, file, 5'000'000, 1)), 0);
+    ASSERT_TRUE(run_until([&] { return received.total == sent + 10; }));
+  }
+}
+
 TEST_P(SendFileDoorTest, NothingIsReportedFromInsideTheCalls) {
   const SharedFile file = file_with("some bytes");
   const Ends ends = connected();
