@@ -364,7 +364,8 @@ TEST_P(KernelSendTest, ASendToAPeerThatHasEndedItsSideWaitsAsleep) {
     const Instant over = door().now() + std::chrono::milliseconds(500);
     std::size_t turns = 0;
     for (; door().now() < over; ++turns) turn(over);
-    EXPECT_LT(turns, 8U);
+    // On a busy machine 8 have been seen; a spin takes thousands.
+    EXPECT_LT(turns, 50U);
     // Woken by room it goes on.
     const Receive& received = receive(ends.a);
     ASSERT_TRUE(run_until([&] { return op.ended; }));
