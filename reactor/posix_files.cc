@@ -298,7 +298,7 @@ std::int32_t send_file(NoSigpipe& guard, const SendFileOp& op, std::size_t size)
     if (errno == EINTR) continue;
     const std::int32_t result = -errno;
     if (result == -EPIPE) guard.take();
-    return result == -EAGAIN && ahead > 0 ? ahead : result;
+    return ahead > 0 ? ahead : result;  // the next call will say it
   }
 }
 

@@ -131,7 +131,12 @@ TEST_P(SendFileDoorTest, WhatIsBeforeTheFileGoesWithIt) {
     EXPECT_EQ(result_of(resend(op, ends.a, file, 5'000'000, 1)), 10);
     op.before = {};
     EXPECT_EQ(result_of(resend(op, ends.a, file, 5'000'000, 1)), 0);
-    ASSERT_TRUE(run_until([&] { return received.total == sent + 10; }));
+    // So it is when the file cannot be read, which is told when there is nothing else to tell.
+    op.before = {&last, 1};
+    EXPECT_EQ(result_of(resend(op, ends.a, SharedFile(), 0, 1)), 10);
+    op.before = {};
+    EXPECT_EQ(result_of(resend(op, ends.a, SharedFile(), 0, 1)), -EBADF);
+    ASSERT_TRUE(run_until([&] { return received.total == sent + 20; }));
   }
 }
 
