@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/http_client_world.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::test {
 namespace {
@@ -316,6 +317,26 @@ TEST_P(WriteTest, CorkedNothingIsSent) {
   request.cork();
   request.end("c");
   expect_sent(sent + "1\r\na\r\n1\r\nb\r\n1\r\nc\r\n0\r\n\r\n");
+}
+
+TEST_P(WriteTest, WhatMemoryWasRefusedForWasNotSent) {
+  RULES("4.6.9.7");
+  listen();
+  Asked& asked = begin({.method = "POST"});
+  ASSERT_TRUE(asked.request().flush_headers());
+  ASSERT_TRUE(run_until_head());
+  const std::size_t before = peer().received.size();
+  std::vector<bool> failed;
+  const auto noting = [&](ClientRequest&, std::error_code code) { failed.push_back(bool(code)); };
+  asked.request().cork();
+  asked.request().write("first", noting);
+  memory::set_gate([](std::size_t) noexcept { return false; });
+  asked.request().write(std::string(1500, 'x'), noting);
+  memory::set_gate(nullptr);
+  asked.request().uncork();
+  ASSERT_TRUE(run_until([&] { return failed.size() == 2; }));
+  EXPECT_EQ(failed, std::vector(2, true));
+  EXPECT_EQ(peer().received.size(), before);
 }
 
 TEST_P(WriteTest, AfterEndNothingIsTaken) {

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <deque>
+
 #include "tests/pair.h"
 #include "weir/net/net_part.h"
 #include "weir/reactor/memory.h"
@@ -462,6 +464,36 @@ TEST_P(MemoryTest, AServerAcceptsAgainWhenThereIsMemory) {
   const int before = accepted;
   ASSERT_TRUE(client.connect({.port = bound->port()}).has_value());
   ASSERT_TRUE(run_until(reactor, [&] { return accepted > before; }));
+}
+
+// A timer that cannot be armed says so, and a drain whose patience could never run out has none.
+TEST_P(MemoryTest, ADrainWithoutMemoryForItsTimerEndsAtOnce) {
+  const auto owned = std::make_unique<Reactor>(make_backend());
+  Reactor& reactor = *owned;
+  std::vector<std::error_code> unhandled;
+  reactor.on_unhandled_error([&](const Error& error) { unhandled.push_back(error.code); });
+  Server server(reactor);
+  const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_TRUE(bound.has_value());
+  Socket client(reactor, net::SocketOptions{.allow_half_open = true});
+  int closes = 0;
+  client.on_close([&](Socket&, std::error_code) { ++closes; });
+  ASSERT_TRUE(client.connect({.port = bound->port()}).has_value());
+  ASSERT_TRUE(run_until(reactor, [&] { return server.connections() == 1; }));
+  allocations_left = 1;
+  refuse_all_after = true;
+  memory::set_gate(gate);
+  std::deque<Timer> all;
+  while (all.empty() || (all.back().armed() && all.size() < 100'000)) {
+    all.push_back(reactor.after(std::chrono::hours(1), [] {}));
+  }
+  EXPECT_FALSE(all.back().armed());
+  server.drain(std::chrono::hours(1));
+  memory::set_gate(nullptr);
+  EXPECT_TRUE(run_until(reactor, [&] { return server.connections() == 0; }));
+  EXPECT_EQ(unhandled, std::vector(2, errno_code(ENOMEM)));
+  client.destroy();
+  ASSERT_TRUE(run_until(reactor, [&] { return closes == 1; }));
 }
 
 TEST_P(MemoryTest, AWriteWithoutMemoryClosesWithENOMEM) {
