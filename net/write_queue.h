@@ -42,7 +42,7 @@ struct Queued {
 // Every byte that push() took is gathered in order, exactly once, until sent() has counted it.
 // Bytes that were gathered neither move nor change before sent() has counted them, so they may be
 // with the kernel meanwhile. So for files: what is before a file is gathered without what is
-// behind it, and may go out with the file, which stays open until sent() has counted the last of it.
+// behind it, and may go out with the file, which stays open until sent() has counted all of it.
 //
 // A file's bytes count as all others do, for marks and drains; but they take no memory, so for the
 // limit they do not: what bounds files is their number. One thread.

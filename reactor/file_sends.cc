@@ -57,6 +57,7 @@ void FileSends::submit(SendFileOp& op) {
 void FileSends::run() {
   if (turn_.empty()) return;
   posix::NoSigpipe guard;
+  backend_.count_system_calls(2);
   for (SendFileOp* op : turn_) {
     if (op->state == OpState::cancelling) {
       finish(*op, -ECANCELED);
@@ -81,6 +82,7 @@ std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) no
   const Instant now = posix::now();
   const bool within = seen.begin <= op.offset && op.offset <= seen.end - length;
   if (seen.file == op.file && within && now - seen.at < kSeenFor) return size;
+  backend_.count_system_calls(1);
   const std::size_t found = posix::in_memory(op.file, op.offset, size);
   if (found == size) {
     seen = {.file = op.file, .begin = op.offset, .end = op.offset + length, .at = now};
@@ -91,9 +93,11 @@ std::size_t FileSends::find_in_memory(const SendFileOp& op, std::size_t size) no
 // Of a call that has sent something the kernel does not tell why it fell short, nor will it tell
 // anybody else that the connection is gone: that it asked for.
 void FileSends::send(posix::NoSigpipe& guard, SendFileOp& op, std::size_t size) {
-  backend_.count_inline_send();
   if (op.shared) posix::make_nonblocking_again(op.fd);
-  std::int32_t result = posix::send_file(guard, op, size);
+  // What has had to wait; or what has been read, which is no more than one piece.
+  const bool was_full = op.slot != kNoPlace;
+  auto [result, system_calls] = sender_.send(guard, op, size, was_full);
+  backend_.count_inline_send(system_calls);
   if (result == -EAGAIN) return wait(op);
   const std::size_t all = bytes_of(op.before) + size;
   const bool fell_short = result > 0 && static_cast<std::size_t>(result) < all;
@@ -120,6 +124,7 @@ void FileSends::on_read(Op& op, Completion& completion) noexcept {
   const std::size_t size = std::min(mine.size, limits::kColdFileBytesMax);
   const std::int32_t read = completion.result;
   posix::NoSigpipe guard;
+  place.all.backend_.count_system_calls(2);
   place.all.send(guard, mine, read > 0 ? std::min(size, static_cast<std::size_t>(read)) : size);
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "reactor/posix_file_sender.h"
 #include "weir/reactor/backend.h"
 
 namespace weir::inline v1 {
@@ -21,16 +22,16 @@ class NoSigpipe;
 // read: SIGPIPE is blocked once for all of them, and what they need of the kernel stays in the
 // processor's caches.
 //
-// sendfile(2) waits for what is not in memory, so a few bytes of the file are looked at before each
+// Sending waits for what is not in memory, so a few bytes of the file are looked at before each
 // call, which sends what they find. Where they find nothing, or the kernel cannot tell, a piece is
 // read first, by a ReadOp of our own on the backend above. Its bytes are dropped: the kernel has
 // them now. A socket that takes nothing is polled.
 //
-//     end of turn --> in memory? -- yes ------------> sendfile --> result
+//     end of turn --> in memory? -- yes --------> FileSender --> result
 //      ^                    no --> read it first --^   |
 //      +-------------- poll <-- nothing taken ---------+
 //
-// A read that fails says nothing: sendfile is asked all the same, and gives the reason. It may wait
+// A read that fails says nothing: it is sent all the same, which gives the reason. That may wait
 // for the file only then (no thread was free to read: see kBlockingJobsMax), or when what has just
 // been seen in memory, or lies between what was looked at, has been taken out of it.
 //
@@ -76,6 +77,7 @@ class FileSends {
 
   KernelBackend& backend_;
   LocalCompletions& local_;
+  posix::FileSender sender_;
   std::vector<SendFileOp*> turn_;  // to be carried out at the end of it
   std::vector<std::unique_ptr<Place>> places_;  // of operations that have had to wait
   std::vector<std::uint32_t> free_;

@@ -83,8 +83,9 @@ class KernelBackend : public Backend {
   // Of FileSends. A send has failed and so taken the connection's error: a receive is not to take
   // what it sees for a clean end.
   virtual void note_failed_send(int fd) noexcept = 0;
-  void count_inline_send() noexcept {
-    ++counters_.system_calls;
+  void count_system_calls(unsigned calls) noexcept { counters_.system_calls += calls; }
+  void count_inline_send(unsigned calls) noexcept {
+    count_system_calls(calls);
     ++counters_.inline_sends;
   }
 

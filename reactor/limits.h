@@ -83,8 +83,9 @@ inline constexpr std::size_t kFileBytesMax = 256 * 1024;
 // (PIPE_BUF), a terminal nearly always, so that the thread does not wait for a reader.
 inline constexpr std::size_t kThreadWriteBytesMax = 4096;
 
-// One sendfile(2), of which a socket has one a turn: as much as one send, and it takes the
-// reactor's thread half as long, some 100 us. With a quarter of it 1 MiB costs a tenth more.
+// One part of a file, of which a socket sends one a turn: as much as one send, and it takes the
+// reactor's thread half as long, some 100 us. With a quarter of it 1 MiB costs a tenth more. Also
+// the size of FileSender's pipe: more than this only root may have (pipe(7), pipe-max-size).
 inline constexpr std::size_t kSendFileBytesMax = std::size_t{1} << 20;
 // What goes with a file in the same operation, such as its head; what is more goes before.
 inline constexpr std::size_t kBytesBeforeFileMax = 16 * 1024;

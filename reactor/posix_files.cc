@@ -2,10 +2,6 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/sendfile.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -238,68 +234,9 @@ std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept {
   return is_there(end - 1) ? end : found - limits::kFileProbeStride;
 }
 
-namespace {
-
-// What the pipe inside sendfile(2) holds.
-constexpr std::size_t kPieceBytes = 64 * 1024;
-
-// tcp(7). sendfile(2) hands a file over piece by piece. An acknowledgement that comes in between
-// would send the end of a piece as a segment of its own, of which there are then half as many
-// again; under TCP_CORK they are full. The last one leaves when this ends.
-class Cork {
- public:
-  Cork(int socket, std::size_t size) noexcept
-      : socket_(size > kPieceBytes && set(socket, 1) ? socket : -1) {}
-  Cork(const Cork&) = delete;
-  Cork& operator=(const Cork&) = delete;
-  ~Cork() {
-    if (socket_ >= 0) set(socket_, 0);
-  }
-
- private:
-  static bool set(int socket, int on) noexcept {
-    return ::setsockopt(socket, IPPROTO_TCP, TCP_CORK, &on, sizeof on) == 0;
-  }
-
-  int socket_;
-};
-
-// As the beginning of a packet that the file goes on with.
-std::int32_t send_before(int socket, std::span<const iovec> pieces) noexcept {
-  msghdr message{};
-  message.msg_iov = const_cast<iovec*>(pieces.data());  // sendmsg(2) only reads it
-  message.msg_iovlen = pieces.size();
-  for (;;) {
-    const ssize_t sent = ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT | MSG_MORE);
-    if (sent >= 0) return static_cast<std::int32_t>(sent);
-    if (errno != EINTR) return -errno;
-  }
-}
-
-}  // namespace
-
 void make_nonblocking_again(int socket) noexcept {
   const int flags = ::fcntl(socket, F_GETFL);
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) ::fcntl(socket, F_SETFL, flags | O_NONBLOCK);
-}
-
-std::int32_t send_file(NoSigpipe& guard, const SendFileOp& op, std::size_t size) noexcept {
-  const Cork cork(op.fd, size);
-  const std::int32_t ahead = op.before.empty() ? 0 : send_before(op.fd, op.before);
-  if (ahead < 0 || static_cast<std::size_t>(ahead) < bytes_of(op.before)) return ahead;
-  for (;;) {
-    off_t at = op.offset;
-    const ssize_t sent = ::sendfile(op.fd, op.file, &at, size);
-    if (sent >= 0) {
-      // A later part of the same call may have failed: its error is swallowed, its signal is not.
-      if (static_cast<std::size_t>(sent) < size) guard.take();
-      return ahead + static_cast<std::int32_t>(sent);
-    }
-    if (errno == EINTR) continue;
-    const std::int32_t result = -errno;
-    if (result == -EPIPE) guard.take();
-    return ahead > 0 ? ahead : result;  // the next call will say it
-  }
 }
 
 int check_regular(int fd) noexcept {

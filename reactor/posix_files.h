@@ -63,10 +63,6 @@ int open_now(const OpenOp& op) noexcept;
 std::size_t in_memory(int fd, std::int64_t offset, std::size_t size) noexcept;
 // The flag is the description's, which another process may share (Socket::adopt()).
 void make_nonblocking_again(int socket) noexcept;
-// What is before the file, and then so much of it by sendfile(2): waits for the file, where it is
-// not in memory, but not for the socket, which is non-blocking. -EAGAIN, or another error, only when
-// nothing was sent. 0: nothing is before it, and it has nothing there.
-std::int32_t send_file(NoSigpipe& guard, const SendFileOp& op, std::size_t size) noexcept;
 // 0 for a regular file that is open for reading; -EBADF, -EINVAL for what is none, or -errno.
 int check_regular(int fd) noexcept;
 std::int64_t file_size(int fd) noexcept;  // or -errno

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -138,6 +139,44 @@ TEST_P(SendFileDoorTest, WhatIsBeforeTheFileGoesWithIt) {
     EXPECT_EQ(result_of(resend(op, ends.a, SharedFile(), 0, 1)), -EBADF);
     ASSERT_TRUE(run_until([&] { return received.total == sent + 20; }));
   }
+}
+
+TEST_P(SendFileDoorTest, WhatASocketDoesNotTakeIsNobodyElses) {
+  const SharedFile one = file_with(std::string(1'000'000, 'x'));
+  const SharedFile other = file_with(std::string(100'000, 'y'));
+  for (const bool local : {false, true}) {
+    const Ends slow = connected(local);
+    const Ends ends = connected(local);
+    fill(slow.a, one, 1'000'000);
+    Receive& received = receive(ends.b);
+    const int sent = result_of(send_file(ends.a, other, 0, 100'000));
+    ASSERT_GT(sent, 0);
+    ASSERT_TRUE(run_until([&] { return received.total >= static_cast<std::size_t>(sent); }));
+    EXPECT_TRUE(received.bytes == std::string(static_cast<std::size_t>(sent), 'y'));
+  }
+}
+
+// A kernel backend has a pipe for large files, if there are descriptors for it.
+TEST_P(SendFileDoorTest, WithoutDescriptorsLargeFilesAreSentAsWell) {
+  const std::string content = stream_part(0, 1'000'000);
+  const SharedFile file = file_with(content);
+  const Ends ends = connected();
+  Receive& received = receive(ends.b);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  SendFile& op = send_file(ends.a, file, 0, content.size());
+  std::size_t sent = 0;
+  for (int result = result_of(op); result > 0; result = result_of(op)) {
+    sent += static_cast<std::size_t>(result);
+    if (sent == content.size()) break;
+    resend(op, ends.a, file, static_cast<std::int64_t>(sent), content.size() - sent);
+  }
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(sent, content.size());
+  ASSERT_TRUE(run_until([&] { return received.total >= sent; }));
+  EXPECT_TRUE(received.bytes == content);
 }
 
 TEST_P(SendFileDoorTest, NothingIsReportedFromInsideTheCalls) {

@@ -48,6 +48,7 @@ constexpr int kOpenat2[] = {EACCES, ELOOP,     EMFILE, ENAMETOOLONG, ENFILE,    
                             EXDEV,  EOVERFLOW, EINVAL, E2BIG,        ENOSYS,      EPERM};
 // What becomes of a connection later.
 constexpr int kPendingError[] = {ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT};
+constexpr int kPipeSize[] = {EPERM, ENOMEM};
 constexpr int kPoll[] = {ENOMEM};
 constexpr int kRead[] = {EAGAIN, EIO, EISDIR, EINVAL};
 constexpr int kReadNow[] = {EIO, EISDIR, EINVAL, EOPNOTSUPP, ENOSYS};
@@ -70,6 +71,8 @@ constexpr int kSetsockopt[] = {ENOPROTOOPT, ENOBUFS, ENOMEM, EPERM, EINVAL, EADD
 constexpr int kShutdown[] = {ENOTCONN};
 constexpr int kSocket[] = {EACCES, EAFNOSUPPORT, EINVAL, EMFILE,
                            ENFILE, ENOBUFS,      ENOMEM, EPROTONOSUPPORT};
+constexpr int kSpliceIn[] = {EINVAL, EIO, ENOMEM, ENOSYS, EPERM};
+constexpr int kSpliceOut[] = {ECONNRESET, ENOMEM, ENOTCONN, EPIPE, ETIMEDOUT};
 constexpr int kStat[] = {EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOTDIR, EOVERFLOW};
 constexpr int kTimerfd[] = {EMFILE, ENFILE, ENODEV, ENOMEM, EPERM};
 constexpr int kUnlink[] = {EACCES,       EBUSY,  EIO,    EISDIR,  ELOOP,
@@ -114,6 +117,8 @@ constexpr LibcFacts kCalls[] = {
      .spuriously_not = true, .failures = kOpenat2},
     {.call = pending_error, .name = "pending_error", .symbol = "getsockopt",
      .failures = kPendingError},
+    {.call = pipe2, .name = "pipe2", .symbol = "pipe2", .failures = kDescriptors},
+    {.call = pipe_size, .name = "pipe_size", .symbol = "fcntl", .failures = kPipeSize},
     {.call = poll, .name = "poll", .symbol = "poll", .interrupted = true, .failures = kPoll},
     {.call = pread, .name = "pread", .symbol = "pread", .interrupted = true, .shortens = true,
      .failures = kRead},
@@ -146,6 +151,10 @@ constexpr LibcFacts kCalls[] = {
     {.call = shutdown, .name = "shutdown", .symbol = "shutdown", .failures = kShutdown},
     {.call = sigtimedwait, .name = "sigtimedwait", .symbol = "sigtimedwait", .interrupted = true},
     {.call = socket, .name = "socket", .symbol = "socket", .failures = kSocket},
+    {.call = splice_in, .name = "splice_in", .symbol = "splice", .interrupted = true,
+     .spuriously_not = true, .shortens = true, .failures = kSpliceIn},
+    {.call = splice_out, .name = "splice_out", .symbol = "splice", .interrupted = true,
+     .spuriously_not = true, .shortens = true, .failures = kSpliceOut},
     {.call = stat, .name = "stat", .symbol = "stat", .failures = kStat},
     {.call = timerfd_create, .name = "timerfd_create", .symbol = "timerfd_create",
      .failures = kTimerfd},

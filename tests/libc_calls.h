@@ -34,6 +34,8 @@ enum class LibcCall : std::uint8_t {
   openat,
   openat2,        // by syscall(2)
   pending_error,  // getsockopt(2), SO_ERROR: the value, not the call
+  pipe2,
+  pipe_size,      // fcntl(2), F_SETPIPE_SZ
   poll,
   pread,
   preadv2,
@@ -53,6 +55,8 @@ enum class LibcCall : std::uint8_t {
   shutdown,
   sigtimedwait,
   socket,
+  splice_in,   // splice(2) into a pipe
+  splice_out,  // and out of one
   stat,
   timerfd_create,
   unlink,

@@ -141,10 +141,10 @@ void everywhere(Scene& scene) {
 
 // ---- Files ----
 
-// One that a socket sends in parts, because of small buffers. The descriptor may be somebody
-// else's, too.
+// One that a socket sends in parts, because of small buffers; the first is more than a sendfile(2)
+// has at once. The descriptor may be somebody else's, too.
 void send_files(Scene& scene) {
-  std::ofstream(scene.path("file")) << kMuch.substr(0, 60'000);
+  std::ofstream(scene.path("file")) << kMuch.substr(0, 70'000);
   auto& server = scene.make<Server>(scene.reactor());
   server.on_connection([&scene](Socket& socket) {
     count_close(scene, socket, "the connection that a file is sent on");

@@ -230,6 +230,15 @@ WEIR_WRAP(ssize_t, sendfile, int socket, int file, off_t* offset, std::size_t si
   });
 }
 
+WEIR_WRAP(ssize_t, splice, int from, off64_t* from_at, int to, off64_t* to_at, std::size_t size,
+          unsigned flags) {
+  const auto real = [&](std::size_t most) {
+    return __real_splice(from, from_at, to, to_at, most, flags);
+  };
+  if (from_at != nullptr) return part<ssize_t>(WEIR_CALL(splice_in, kNone), size, real);
+  return part<ssize_t>(WEIR_CALL(splice_out, to), size, real);
+}
+
 // ---- Waiting ----
 
 WEIR_WRAP(int, epoll_create1, int flags) {
@@ -375,7 +384,12 @@ extern "C" int __wrap_fcntl(int fd, int command, ...) {
   const long argument = va_arg(more, long);
   va_end(more);
   const auto real = [&] { return __real_fcntl(fd, command, argument); };
-  return command == F_DUPFD_CLOEXEC ? whole(WEIR_CALL(duplicate, fd), real) : real();
+  if (command == F_DUPFD_CLOEXEC) return whole(WEIR_CALL(duplicate, fd), real);
+  return command == F_SETPIPE_SZ ? whole(WEIR_CALL(pipe_size, fd), real) : real();
+}
+
+WEIR_WRAP(int, pipe2, int* ends, int flags) {
+  return whole(WEIR_CALL(pipe2, kNone), [&] { return __real_pipe2(ends, flags); });
 }
 
 extern "C" int __real_ioctl(int fd, unsigned long request, ...);
