@@ -51,6 +51,7 @@ inline constexpr std::size_t kCopyOutBytesMax = 16 * 1024;
 // for a thousand requests in work to come to their end; of each block a page is touched.
 inline constexpr std::size_t kMemoryReserveDefault = std::size_t{1} << 20;
 inline constexpr std::size_t kReserveBlockBytes = 64 * 1024;
+inline constexpr std::size_t kReserveGapBytes = 4 * 1024;
 
 // io_uring: a ring of this many chunks is shared by all sockets of a reactor (2 MiB stay in cache).
 inline constexpr unsigned kRingChunks = 8;

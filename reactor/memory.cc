@@ -18,10 +18,12 @@ namespace {
 
 thread_local Gate gate_of_thread = nullptr;
 
-// Many blocks, not one: where memory is short there are gaps, but no large ones.
+// Many blocks, not one: where memory is short there are gaps, but no large ones. Small gaps are
+// taken, too, so that what is short of the reserve is not given to peers bit by bit.
 class Reserve {
  public:
   bool is_whole() const noexcept { return whole_.load(std::memory_order_relaxed); }
+  bool is_enough() const noexcept { return enough_.load(std::memory_order_relaxed); }
 
   // The handler is there before the blocks are and stays: what takes the last memory for them may
   // be what another thread misses.
@@ -29,14 +31,13 @@ class Reserve {
     const std::lock_guard lock(mutex_);
     if (wanted_ != 0) return;
     before_ = std::set_new_handler(spend);
-    wanted_ = (bytes + limits::kReserveBlockBytes - 1) / limits::kReserveBlockBytes;
-    whole_ = false;
+    wanted_ = bytes;
     fill();
   }
 
-  bool fill_again() noexcept {
+  void fill_again() noexcept {
     const std::lock_guard lock(mutex_);
-    return fill();
+    fill();
   }
 
  private:
@@ -44,15 +45,20 @@ class Reserve {
     Block* next;
   };
 
-  bool fill() noexcept {
-    while (count_ < wanted_) {
-      void* memory = std::malloc(limits::kReserveBlockBytes);
-      if (memory == nullptr) break;
+  void fill() noexcept {
+    fill(limits::kReserveBlockBytes);
+    fill(limits::kReserveGapBytes);
+    whole_ = held_ >= wanted_;
+    enough_ = held_ >= wanted_ / 2;
+  }
+
+  void fill(std::size_t block) noexcept {
+    while (held_ < wanted_) {
+      void* memory = std::malloc(block);
+      if (memory == nullptr) return;
       blocks_ = ::new (memory) Block{blocks_};
-      ++count_;
+      held_ += block;
     }
-    whole_ = count_ == wanted_;
-    return whole_;
   }
 
   // Whether another try may find more than the one that has failed: the blocks have been given up
@@ -62,8 +68,9 @@ class Reserve {
     const std::lock_guard lock(mutex_);
     if (blocks_ != nullptr) ++given_;
     while (blocks_ != nullptr) std::free(std::exchange(blocks_, blocks_->next));
+    held_ = 0;
     whole_ = false;
-    count_ = 0;
+    enough_ = false;
     return std::exchange(seen, given_) != given_;
   }
 
@@ -72,9 +79,10 @@ class Reserve {
 
   std::mutex mutex_;
   std::atomic<bool> whole_{true};  // nothing is what it is to have at first
+  std::atomic<bool> enough_{true};
   Block* blocks_ = nullptr;
-  std::size_t count_ = 0;
-  std::size_t wanted_ = 0;  // blocks
+  std::size_t held_ = 0;     // bytes
+  std::size_t wanted_ = 0;
   std::uint64_t given_ = 0;  // how often it was given up
   std::new_handler before_ = nullptr;
 };
@@ -96,7 +104,14 @@ void keep_reserve(std::size_t bytes) noexcept {
   if (bytes != 0) reserve.keep(bytes);
 }
 
-bool is_plentiful() noexcept { return reserve.is_whole() || reserve.fill_again(); }
+void replenish() noexcept {
+  if (!reserve.is_whole()) reserve.fill_again();
+}
+
+bool is_plentiful() noexcept {
+  if (!reserve.is_enough()) reserve.fill_again();
+  return reserve.is_enough();
+}
 
 void* allocate(std::size_t bytes) noexcept {
   if (gate_of_thread != nullptr && !gate_of_thread(bytes)) return nullptr;

@@ -140,6 +140,7 @@ std::size_t Reactor::run_once(Instant deadline) {
   handled += run_posted();
   while (!turn_end_.empty()) schedule(turn_end_.front());
   handled += run_rounds();
+  memory::replenish();
   if (!memory::is_plentiful()) backend_->trim_memory();
   in_turn_ = false;
   return handled;
