@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <set>
 #include <string>
 #include <system_error>
@@ -28,16 +29,33 @@ std::size_t kilobytes(const std::string& path, const std::string& key) {
 
 }  // namespace
 
+namespace {
+
+// Both ends of a pipe are in `ends` when the process has it for itself.
+bool completes(std::map<std::string, std::set<bool>>& ends, const std::string& target, bool reads) {
+  return target.starts_with("pipe:") && ends[target].insert(reads).second &&
+         ends[target].size() == 2;
+}
+
+}  // namespace
+
 std::vector<std::string> open_descriptors(pid_t pid, const std::string& directory) {
   std::vector<std::string> all;
   std::set<std::string> kept;
+  std::map<std::string, std::set<bool>> ends;
+  std::string own_pipe;
   std::error_code error;
   // One that is closed meanwhile ends the look at what it leads to, no more.
   for (const auto& entry : files::directory_iterator(path_of(pid, "fd"), error)) {
     const std::string target = files::read_symlink(entry.path(), error);
     const bool may_stay = !directory.empty() && target.starts_with(directory + "/");
     if (!may_stay || !kept.insert(target).second) all.push_back(target);
+    // proc_pid_fd(5): the mode of the link is that of the descriptor.
+    const auto mode = files::symlink_status(entry.path(), error).permissions();
+    const bool reads = (mode & files::perms::owner_read) != files::perms::none;
+    if (own_pipe.empty() && completes(ends, target, reads)) own_pipe = target;
   }
+  if (!directory.empty() && !own_pipe.empty()) std::erase(all, own_pipe);
   std::ranges::sort(all);
   return all;
 }

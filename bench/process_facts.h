@@ -10,7 +10,8 @@
 namespace weir::bench {
 
 // What its descriptors lead to, sorted, as "socket:[123]". Of each file below `directory`, one does
-// not count: a server may keep it open. Empty: all count.
+// not count: a server may keep it open; nor does one pipe of which the process has both ends, as it
+// may have to send them. Empty: all count.
 std::vector<std::string> open_descriptors(pid_t pid, const std::string& directory = {});
 
 // Exact: what /proc/PID/statm says may be off by some pages for each core.

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "weir/net/balancer.h"
 #include "weir/net/block_list.h"
 #include "weir/net/net_part.h"
 #include "weir/reactor/memory.h"
@@ -10,7 +11,9 @@ namespace weir::inline v1::net {
 
 namespace {
 
-constexpr int kNeedsLookup = -1;  // in the place of an fd: the host is a name
+// In the place of an fd.
+constexpr int kNeedsLookup = -1;  // the host is a name
+constexpr int kNoListener = -2;   // another server accepts
 
 }  // namespace
 
@@ -131,6 +134,7 @@ Expected<int> Server::bind(const ListenAt& at, Address& address) {
     address = Address::unix_path(at.abstract ? std::string(1, '\0') + at.path : at.path);
     return backend.listen(address, options);
   }
+  if (at.port == -1 && at.balancer != nullptr) return kNoListener;
   if (at.port == -1) return mistake(Mistake::bad_argument, "listen() needs a port, path or fd");
   if (at.port < 0 || at.port > 65535) {
     return mistake(Mistake::bad_port,
@@ -157,8 +161,11 @@ Expected<int> Server::bind_everywhere(std::uint16_t port, const ListenOptions& o
 }
 
 Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> once_listening) {
-  if (listener_ != nullptr || pending_->lookup != nullptr) {
+  if (listening() || pending_->lookup != nullptr) {
     return failure({.code = Mistake::already_listening, .address = address_});
+  }
+  if (at.balancer != nullptr && net_.reactor().counters().backend == BackendKind::sim) {
+    return failure({.code = errno_code(ENOTSUP), .detail = "no balancer on the simulator"});
   }
   Address address;
   auto fd = bind(at, address);
@@ -175,7 +182,9 @@ Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> onc
   }
   closing_ = false;
   pending_->stop.reset();
-  if (*fd != kNeedsLookup) start_listening(*fd, address, at.fd < 0);
+  if (at.balancer != nullptr) seat_ = std::make_unique<BalancerSeat>(*at.balancer, *this);
+  if (*fd >= 0) start_listening(*fd, address, at.fd < 0);
+  if (*fd == kNoListener) announce_listening();
   hold_reactor();
   if (at.stop.stop_possible()) pending_->stop.emplace(at.stop, Pending::Stop{this});
   return address_;
@@ -194,6 +203,10 @@ void Server::start_listening(int fd, Address address, bool created) {
   const bool has_file = created && address.is_unix() && address.path().front() != '\0';
   listener_ = Listener::create(net_, fd, has_file ? address.path() : "", *this);
   address_ = address;
+  announce_listening();
+}
+
+void Server::announce_listening() noexcept {
   listening_due_ = true;
   net_.reactor().schedule(*this);
 }
@@ -221,6 +234,7 @@ void Server::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) n
 // It has failed, or was taken back: its callback goes.
 void Server::forget_listening() noexcept {
   if (pending_->lookup != nullptr) std::exchange(pending_->lookup, nullptr)->abandon();
+  seat_.reset();
   if (listener_ == nullptr && !closing_) let_reactor_go();
   // Last: the callback may hold the server.
   events_->listening.remove(std::exchange(pending_->once_listening, ListenerId::none));
@@ -229,6 +243,23 @@ void Server::forget_listening() noexcept {
 // ---- Accepting ----
 
 void Server::on_accepted(int fd) noexcept {
+  if (seat_ == nullptr) return take(fd);
+  switch (seat_->give(fd)) {
+    case BalancerSeat::Given::to_nobody: return take(fd);
+    case BalancerSeat::Given::to_another: return;
+    case BalancerSeat::Given::lost:
+      ++accepted_;
+      ++dropped_;
+      report({.code = errno_code(ENOBUFS), .syscall = "accept", .address = address_});
+  }
+}
+
+void Server::count_open(std::uint64_t connections) noexcept {
+  open_ = connections;
+  if (seat_ != nullptr) seat_->set_open(connections);
+}
+
+void Server::take(int fd) noexcept {
   ++accepted_;
   if (refuse(fd)) return;
   Socket* socket = nullptr;
@@ -242,7 +273,7 @@ void Server::on_accepted(int fd) noexcept {
   }
   socket->server_index_ = static_cast<std::uint32_t>(sockets_.size());
   sockets_.push_back(socket);
-  ++open_;
+  count_open(open_ + 1);
   if (options_.pause_on_connect) socket->pause();
   Events& events = *events_;
   events.connection.emit_each([&](auto& listener, bool) {
@@ -290,7 +321,7 @@ void Server::report(const Error& error) {
 // ---- Closing ----
 
 Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
-  const bool ran = listener_ != nullptr;
+  const bool ran = listening();
   const std::error_code code = ran ? std::error_code() : Mistake::not_running;
   if (done) pending_->closed.push_back({.done = std::move(done), .code = code});
   listening_due_ = false;
@@ -299,7 +330,7 @@ Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
   const Events& events = *events_;
   forget_listening();
   if (events.server_gone) return {};
-  if (ran) {
+  if (listener_ != nullptr) {
     address_ = {};
     Listener* closing = std::exchange(listener_, nullptr);
     closers_.push_back(closing);
@@ -308,6 +339,7 @@ Expected<void> Server::close(Function<void(Server&, std::error_code)> done) {
   }
   hold_reactor();
   net_.reactor().schedule(*this);
+  if (ran) return {};
   return failure({.code = Mistake::not_running});
 }
 
@@ -317,7 +349,7 @@ void Server::on_listener_closed(Listener& listener) noexcept {
 }
 
 void Server::drain(Duration patience) {
-  if (listener_ != nullptr || pending_->lookup != nullptr) static_cast<void>(close());
+  if (listening() || pending_->lookup != nullptr) static_cast<void>(close());
   for (Socket* socket : sockets_) socket->drain();
   if (sockets_.empty()) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });
@@ -382,7 +414,7 @@ void Server::let_reactor_go() noexcept {
 
 void Server::ref() {
   referenced_ = true;
-  if (listener_ != nullptr || pending_->lookup != nullptr || closing_) hold_reactor();
+  if (listening() || pending_->lookup != nullptr || closing_) hold_reactor();
 }
 
 void Server::unref() {

@@ -14,6 +14,9 @@
 
 namespace weir::inline v1::net {
 
+class Balancer;
+class BalancerSeat;
+
 struct ListenAt {
   int port = -1;      // 0: the kernel chooses
   // Numeric, or a name, whose first address is taken; empty: every address, IPv6 and IPv4, or IPv4
@@ -30,6 +33,9 @@ struct ListenAt {
   // Removes a socket file at `path` that refuses connections: who made it is gone. Without it an
   // existing file is EADDRINUSE, whatever it is.
   bool replace_stale = false;
+  // What is accepted is shared out among all servers that listen with it (see Balancer). Without a
+  // port, path or fd this one accepts nothing itself.
+  Balancer* balancer = nullptr;
   std::stop_token stop = {};  // a request, on the reactor's thread, closes the server
 };
 
@@ -77,8 +83,8 @@ class Server final : public SocketListeners<Server>,
   Expected<Address> listen(const ListenAt& at, Function<void(Server&)> once_listening = {});
   // At a port that the kernel chooses.
   Expected<Address> listen() { return listen({.port = 0}); }
-  bool listening() const noexcept { return listener_ != nullptr; }
-  // Where it listens; Family::none when it does not.
+  bool listening() const noexcept { return listener_ != nullptr || seat_ != nullptr; }
+  // Where it listens; Family::none when it does not, or has what another one accepts.
   Address address() const { return address_; }
 
   // Stops listening; connections go on. 'close' when the last one is closed, and `done` with it.
@@ -116,6 +122,7 @@ class Server final : public SocketListeners<Server>,
   ListenerId on_server_close(Function<void(Server&)> call, Times times = Times::always);
 
  private:
+  friend class BalancerSeat;
   friend class Socket;
   friend class SocketListeners<Server>;
   struct Events;
@@ -127,7 +134,9 @@ class Server final : public SocketListeners<Server>,
   void on_accepted(int fd) noexcept override;
   void on_accept_error(std::error_code code) noexcept override;
   void on_listener_closed(Listener& listener) noexcept override;
-  void uncount() noexcept { --open_; }
+  void take(int fd) noexcept;
+  void count_open(std::uint64_t connections) noexcept;
+  void uncount() noexcept { count_open(open_ - 1); }
   void reclaim(Socket& socket);
   void service() noexcept;
   void report(const Error& error);
@@ -136,6 +145,7 @@ class Server final : public SocketListeners<Server>,
   Expected<int> bind_everywhere(std::uint16_t port, const ListenOptions& options,
                                 Address& address);
   void start_listening(int fd, Address address, bool created);
+  void announce_listening() noexcept;
   void forget_listening() noexcept;
   bool refuse(int fd);
   void hold_reactor() noexcept;
@@ -147,6 +157,7 @@ class Server final : public SocketListeners<Server>,
   ServerOptions options_;
   std::unique_ptr<Events> events_;
   Listener* listener_ = nullptr;
+  std::unique_ptr<BalancerSeat> seat_;
   Address address_;
   std::vector<Socket*> sockets_;
   std::vector<Listener*> closers_;  // closed by us, their fds are still open

@@ -4,6 +4,7 @@
 #include <deque>
 #include <mutex>
 
+#include "reactor/posix_threads.h"
 #include "weir/reactor/limits.h"
 #include "weir/reactor/posix.h"
 

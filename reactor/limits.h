@@ -98,6 +98,9 @@ inline constexpr std::size_t kFileProbeStride = 64 * 1024;
 // at a time, for the rest may have to be read again.
 inline constexpr std::size_t kColdFileBytesMax = 64 * 1024;
 
+// Reactors of a group: as many processors as sched_getaffinity(2) is asked for.
+inline constexpr std::size_t kGroupSizeMax = 1024;
+
 // Messages that other threads have posted and that are not run yet (a power of two).
 inline constexpr std::size_t kPostedTasksDefault = 4096;
 

@@ -147,32 +147,6 @@ void random(std::span<std::uint8_t> into) noexcept {
   }
 }
 
-bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept {
-  struct Start {
-    void (*run)(void*) noexcept;
-    void* argument;
-  };
-  const auto enter = [](void* given) -> void* {
-    auto* start = static_cast<Start*>(given);
-    const Start copied = *start;
-    delete start;
-    copied.run(copied.argument);
-    return nullptr;
-  };
-  auto start = std::make_unique<Start>(Start{.run = run, .argument = argument});
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  pthread_t thread{};
-  const bool started = ::pthread_create(&thread, nullptr, enter, start.get()) == 0;
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!started) return false;
-  [[maybe_unused]] const Start* given_away = start.release();
-  ::pthread_detach(thread);
-  return true;
-}
-
 void in_forked_child(void (*run)()) noexcept { ::pthread_atfork(nullptr, nullptr, run); }
 
 std::error_code resolve(const std::string& host, Family family, std::vector<IpEndpoint>& found) {

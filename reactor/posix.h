@@ -37,8 +37,6 @@ class Fd {
 Instant now() noexcept;
 std::int64_t unix_seconds() noexcept;
 void random(std::span<std::uint8_t> into) noexcept;  // getrandom(2)
-// Detached, with every signal blocked: handlers run on the program's own threads. False: refused.
-bool start_detached_thread(void (*run)(void*) noexcept, void* argument) noexcept;
 // Calls `run` in every child that the process forks from now on, before fork(2) returns there.
 void in_forked_child(void (*run)()) noexcept;
 // getaddrinfo(3), which may block for long. Any thread. With no error there is an address.

@@ -321,12 +321,14 @@ TEST(BadInput, GetsOneClearLineAndAnExitCode) {
 }
 
 TEST(Threads, ShareOnePort) {
-  std::vector<std::string> command = serve_on("auto");
-  command.insert(command.end(), {"--threads", "3"});
-  auto server = ServerProcess::start(command, -1);
-  ASSERT_TRUE(server.has_value()) << server.error();
-  for (int i = 0; i < 50; ++i) EXPECT_TRUE(RawClient(server->port()).echoes("x"));
-  EXPECT_TRUE(server->stop().has_value());
+  for (const char* how : {"--pin", "--balance"}) {
+    std::vector<std::string> command = serve_on("auto");
+    command.insert(command.end(), {"--threads", "3", how});
+    auto server = ServerProcess::start(command, -1);
+    ASSERT_TRUE(server.has_value()) << server.error();
+    for (int i = 0; i < 50; ++i) EXPECT_TRUE(RawClient(server->port()).echoes("x"));
+    EXPECT_TRUE(server->stop().has_value());
+  }
 }
 
 }  // namespace

@@ -25,16 +25,16 @@ class HttpEnd : public HttpProcessTest {
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 4000);
     ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    start_server();
   }
   std::vector<FileClient> dial_all(std::size_t count, const RawOptions& options = {}) const {
     std::vector<FileClient> clients;
     for (std::size_t i = 0; i < count; ++i) clients.push_back(dial(options));
     return clients;
   }
+  void ends_and_cuts_none();
 };
 
-TEST_P(HttpEnd, SigtermCutsNoneOfAThousandAnswers) {
+void HttpEnd::ends_and_cuts_none() {
   const std::string half(10'000, 'b');
   std::vector<FileClient> unread = dial_all(kUnread, kNarrow);
   for (FileClient& client : unread) {
@@ -77,6 +77,16 @@ TEST_P(HttpEnd, SigtermCutsNoneOfAThousandAnswers) {
   EXPECT_LT(watch.seconds(), 5);
   EXPECT_TRUE(server_->stop().has_value()) << "it left in another way";
   server_.reset();
+}
+
+TEST_P(HttpEnd, SigtermCutsNoneOfAThousandAnswers) {
+  start_server();
+  ends_and_cuts_none();
+}
+
+TEST_P(HttpEnd, NorWithThreeThreadsBehindOneListener) {
+  start_server({"--threads", "3", "--balance"});
+  ends_and_cuts_none();
 }
 
 WEIR_ON_PROCESS_BACKENDS(HttpEnd);

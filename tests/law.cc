@@ -103,9 +103,9 @@ constexpr std::string_view kSystemHeaders[] = {
     "<sys/",     "<netinet/", "<net/",     "<arpa/",    "<linux/",   "<unistd.h>",
     "<poll.h>",  "<fcntl.h>", "<netdb.h>", "<signal.h>", "<csignal>", "<liburing"};
 constexpr std::string_view kDoors[] = {
-    "posix",            "posix_files",   "posix_file_sender", "kernel_backend",
-    "kernel_datagrams", "epoll_backend", "uring_",            "signals",
-    "address"};
+    "posix",          "posix_files",      "posix_file_sender", "posix_threads",
+    "kernel_backend", "kernel_datagrams", "epoll_backend",     "uring_",
+    "signals",        "address"};
 
 std::string refusal_of(std::string_view path, std::string_view name) {
   const std::string_view stem = stem_of(path);

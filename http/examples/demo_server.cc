@@ -38,7 +38,6 @@ constexpr double kSecondsMax = 1e6;
 
 struct Flags : ServerFlags {
   Flags() { port = 8080; }
-  std::string unix_path;
   std::string root;
   std::optional<double> headers_timeout;
   std::optional<double> request_timeout;
@@ -88,7 +87,7 @@ weir::http::ServerOptions options_of(const Flags& flags) {
   return options;
 }
 
-class DemoServer {
+class DemoServer final : public weir::ReactorGroup::Service {
  public:
   DemoServer(weir::Reactor& reactor, const Flags& flags, weir::http::StatusBoard& board)
       : reactor_(reactor),
@@ -98,7 +97,7 @@ class DemoServer {
     if (!flags.no_status_page) status_.emplace(server_, board);
   }
 
-  weir::Expected<weir::Address> listen(int port) {
+  weir::Expected<weir::Address> listen(const weir::net::ListenAt& at) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
     if (!flags_.root.empty()) {
       auto files = StaticFiles::create(reactor_, {.root = flags_.root, .precompressed = true});
@@ -110,17 +109,13 @@ class DemoServer {
       if (status_ && status_->answer(request, response)) return;
       routes.answer(request, response);
     });
-    return server_.listen({.port = port,
-                           .host = flags_.host,
-                           .path = flags_.unix_path,
-                           .reuse_port = flags_.threads > 1});
+    return server_.listen(at);
   }
 
-  void drain() {
+  void drain() override {
     web_sockets_.close();
     server_.drain(kDrainPatience);
   }
-  void run() { reactor_.run(); }
 
  private:
   weir::Reactor& reactor_;
@@ -138,10 +133,9 @@ int main(int argc, char** argv) {
   CLI::App app("Answers HTTP requests: /, /hello, /echo, /sum, /chunked and others.");
   describe(app, flags);
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
-  if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
+  if (const auto wrong = weir::example::check_unix(flags)) return *wrong;
   weir::http::StatusBoard board;
-  return serve_on_threads<DemoServer>(
-      flags.backend, flags.threads, flags.port, [&](weir::Reactor& reactor) {
-        return std::make_unique<DemoServer>(reactor, flags, board);
-      });
+  return serve_on_threads(flags, [&](weir::Reactor& reactor) {
+    return std::make_unique<DemoServer>(reactor, flags, board);
+  });
 }

@@ -31,7 +31,6 @@ constexpr auto kDrainPatience = std::chrono::seconds(5);
 
 struct Flags : ServerFlags {
   Flags() { port = 7000; }
-  std::string unix_path;
   bool stats = false;
   std::string congestion;
 };
@@ -50,7 +49,7 @@ void print_stats(const weir::Counters& counters) {
       counters.queue_bytes);
 }
 
-class EchoServer {
+class EchoServer final : public weir::ReactorGroup::Service {
  public:
   EchoServer(weir::Reactor& reactor, const Flags& flags)
       : reactor_(reactor), flags_(flags), server_(reactor, {.socket = {.no_delay = true}}) {
@@ -62,14 +61,16 @@ class EchoServer {
     server_.on_error([](weir::net::Socket&, const weir::Error&) {});
   }
 
-  weir::Expected<weir::Address> listen(int port) {
+  ~EchoServer() override {
+    if (flags_.stats) print_stats(reactor_.counters());
+  }
+
+  weir::Expected<weir::Address> listen(const weir::net::ListenAt& at) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
-    auto bound = server_.listen({.port = port,
-                                 .host = flags_.host,
-                                 .path = flags_.unix_path,
-                                 .reuse_port = flags_.threads > 1});
+    auto bound = server_.listen(at);
     const std::string& name = flags_.congestion;
-    if (!bound || name.empty()) return bound;
+    const bool accepts = server_.native_handle() >= 0;
+    if (!bound || name.empty() || !accepts) return bound;
     // Accepted connections inherit it.
     if (setsockopt(server_.native_handle(), IPPROTO_TCP, TCP_CONGESTION, name.data(),
                    static_cast<socklen_t>(name.size())) != 0) {
@@ -81,12 +82,7 @@ class EchoServer {
     return bound;
   }
 
-  void drain() { server_.drain(kDrainPatience); }
-
-  void run() {
-    reactor_.run();
-    if (flags_.stats) print_stats(reactor_.counters());
-  }
+  void drain() override { server_.drain(kDrainPatience); }
 
  private:
   weir::Reactor& reactor_;
@@ -105,9 +101,8 @@ int main(int argc, char** argv) {
   app.add_option("--congestion", flags.congestion,
                  "congestion control of the connections (tcp(7)); default: the system's");
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
-  if (const auto wrong = weir::example::check_unix(flags, flags.unix_path)) return *wrong;
-  return serve_on_threads<EchoServer>(
-      flags.backend, flags.threads, flags.port, [&flags](weir::Reactor& reactor) {
-        return std::make_unique<EchoServer>(reactor, flags);
-      });
+  if (const auto wrong = weir::example::check_unix(flags)) return *wrong;
+  return serve_on_threads(flags, [&flags](weir::Reactor& reactor) {
+    return std::make_unique<EchoServer>(reactor, flags);
+  });
 }

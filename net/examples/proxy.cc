@@ -26,24 +26,22 @@ struct Flags : ServerFlags {
   int to_port = 7000;
 };
 
-class ProxyServer {
+class ProxyServer final : public weir::ReactorGroup::Service {
  public:
   ProxyServer(weir::Reactor& reactor, const Flags& flags)
       : reactor_(reactor),
         flags_(flags),
         proxy_(reactor, {.host = flags.to_host, .port = flags.to_port}) {}
 
-  weir::Expected<weir::Address> listen(int port) {
+  weir::Expected<weir::Address> listen(const weir::net::ListenAt& at) {
     if (auto good = check_numeric(flags_.host); !good) return weir::failure(good.error());
-    return proxy_.listen(
-        {.port = port, .host = flags_.host, .reuse_port = flags_.threads > 1});
+    return proxy_.listen(at);
   }
-  void drain() {
+  void drain() override {
     proxy_.close();
     patience_ = reactor_.after(kDrainPatience, [this] { proxy_.close_all(); });
     patience_.unref();
   }
-  void run() { reactor_.run(); }
 
  private:
   weir::Reactor& reactor_;
@@ -61,8 +59,7 @@ int main(int argc, char** argv) {
   app.add_option("--to-host", flags.to_host, "name or address of the server behind");
   app.add_option("--to-port", flags.to_port, "its port")->check(CLI::Range(1, 65535));
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
-  return serve_on_threads<ProxyServer>(
-      flags.backend, flags.threads, flags.port, [&flags](weir::Reactor& reactor) {
-        return std::make_unique<ProxyServer>(reactor, flags);
-      });
+  return serve_on_threads(flags, [&flags](weir::Reactor& reactor) {
+    return std::make_unique<ProxyServer>(reactor, flags);
+  });
 }

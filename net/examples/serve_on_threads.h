@@ -1,17 +1,18 @@
-// A server on one reactor or on several that share its port, with an orderly end at a signal.
+// A server on one reactor or on several that share its connections; a signal ends it in order.
 #pragma once
 
 #include <csignal>
+#include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
+#include "net/examples/server_flags.h"
+#include "weir/net/balancer.h"
 #include "weir/net/ip.h"
-#include "weir/reactor/reactor.h"
+#include "weir/net/server.h"
+#include "weir/reactor/reactor_group.h"
 
 namespace weir::example {
 
@@ -22,76 +23,47 @@ inline Expected<void> check_numeric(const std::string& host) {
                   .detail = "--host " + host + " is not a numeric address"});
 }
 
-// What runs on one thread, and goes there. Service has: Expected<Address> listen(int port); void
-// drain(), which closes what keeps the reactor going; void run(), which runs it.
-template <class Service>
-struct Worker {
-  std::unique_ptr<Reactor> reactor;
-  std::unique_ptr<Service> service;
-  std::thread thread;  // none for the first
-};
-
-template <class Service, class Make>
-class ThreadedServer {
- public:
-  ThreadedServer(BackendKind backend, int threads, Make make)
-      : backend_(backend), make_(std::move(make)), workers_(static_cast<std::size_t>(threads)) {}
-
-  int run(int port) {
-    Worker<Service>& first = workers_.front();
-    auto bound = start(first, port);
-    if (!bound) return fail(bound.error());
-    for (std::size_t i = 1; i < workers_.size(); ++i) {
-      Worker<Service>& worker = workers_[i];
-      // Threads that run already would have to be stopped: the process ends instead.
-      if (auto on = start(worker, bound->port()); !on) std::exit(fail(on.error()));
-      worker.thread = std::thread([&worker] {
-        worker.service->run();
-        worker.service.reset();  // it belongs to this thread, as everything that it holds
-      });
-    }
-    for (const int signal : {SIGINT, SIGTERM}) {
-      const auto set = first.reactor->on_signal(signal, [this](int) { drain_all(); });
-      if (!set) std::exit(fail(set.error()));
-    }
-    const Counters counters = first.reactor->counters();
-    std::printf("listening on %s\nbackend %s: %s\n", bound->to_string().c_str(),
-                name_of(counters.backend), counters.reason.c_str());
-    std::fflush(stdout);
-    first.service->run();
-    for (std::size_t i = 1; i < workers_.size(); ++i) workers_[i].thread.join();
-    return 0;
-  }
-
- private:
-  Expected<Address> start(Worker<Service>& worker, int port) {
-    auto reactor = Reactor::create({.backend = backend_});
-    if (!reactor) return failure(reactor.error());
-    worker.reactor = std::move(*reactor);
-    worker.service = make_(*worker.reactor);
-    return worker.service->listen(port);
-  }
-
-  void drain_all() {
-    workers_.front().service->drain();
-    for (std::size_t i = 1; i < workers_.size(); ++i) {
-      Worker<Service>& worker = workers_[i];
-      // A full queue means that the thread is about to look: the signal may be sent again.
-      if (!worker.reactor->post([&worker] { worker.service->drain(); })) return;
-    }
-  }
-
-  BackendKind backend_;
-  Make make_;
-  std::vector<Worker<Service>> workers_;
-};
+// Where each of them listens: the first one at what the flags say, the others with it. `port` is
+// what the first one got.
+inline net::ListenAt place_of(std::size_t index, const ServerFlags& flags, int port,
+                              net::Balancer& balancer) {
+  if (flags.balance && index > 0) return {.balancer = &balancer};
+  return {.port = index == 0 ? flags.port : port,
+          .host = flags.host,
+          .path = flags.unix_path,
+          .reuse_port = flags.threads > 1 && !flags.balance,
+          .balancer = flags.balance ? &balancer : nullptr};
+}
 
 // Returns the program's exit code: after SIGINT or SIGTERM, when all are drained, or at once when
-// something cannot be had. `make` gives the service for a reactor; the first one listens at `port`,
-// the others at the one that it got.
-template <class Service, class Make>
-int serve_on_threads(BackendKind backend, int threads, int port, Make make) {
-  return ThreadedServer<Service, Make>(backend, threads, std::move(make)).run(port);
+// something cannot be had. `make` gives the service for a reactor, a ReactorGroup::Service that has
+// besides: Expected<Address> listen(const net::ListenAt&).
+template <class Make>
+int serve_on_threads(const ServerFlags& flags, Make make) {
+  net::Balancer balancer;
+  auto created = ReactorGroup::create(
+      {.size = static_cast<std::size_t>(flags.threads),
+       .pin = flags.pin,
+       .reactor = [&](std::size_t) { return ReactorOptions{.backend = flags.backend}; }});
+  if (!created) return fail(created.error());
+  ReactorGroup& group = **created;
+  Address bound;
+  const auto started = group.start([&](Reactor& reactor, std::size_t index)
+                                       -> Expected<std::unique_ptr<ReactorGroup::Service>> {
+    auto service = make(reactor);
+    auto at = service->listen(place_of(index, flags, bound.port(), balancer));
+    if (!at) return failure(at.error());
+    if (index == 0) bound = *at;
+    return service;
+  });
+  if (!started) return fail(started.error());
+  if (auto on = group.drain_on({SIGINT, SIGTERM}); !on) return fail(on.error());
+  const Counters counters = group[0].counters();
+  std::printf("listening on %s\nbackend %s: %s\n", bound.to_string().c_str(),
+              name_of(counters.backend), counters.reason.c_str());
+  std::fflush(stdout);
+  if (auto ran = group.run(); !ran) return fail(ran.error());
+  return 0;
 }
 
 }  // namespace weir::example

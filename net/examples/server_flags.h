@@ -15,7 +15,10 @@ struct ServerFlags {
   std::string host;
   int port = 0;
   BackendKind backend = BackendKind::automatic;
+  std::string unix_path;
   int threads = 1;
+  bool balance = false;
+  bool pin = false;
 };
 
 // CLI11's own transformer would take numbers too, and name what it takes by them.
@@ -47,8 +50,12 @@ inline void describe_server(CLI::App& app, ServerFlags& flags) {
                  "0: the kernel chooses; default: " + std::to_string(flags.port))
       ->check(CLI::Range(0, 65535));
   describe_backend(app, flags.backend);
-  app.add_option("--threads", flags.threads, "reactors, each with a listener of its own")
+  app.add_option("--threads", flags.threads,
+                 "reactors, each on a thread and with a listener of its own")
       ->check(CLI::Range(1, 256));
+  app.add_flag("--balance", flags.balance,
+               "one listener for all threads: a connection goes where there are the fewest");
+  app.add_flag("--pin", flags.pin, "each thread stays on a processor of its own");
 }
 
 // A Unix socket to listen on instead of a port.
@@ -69,10 +76,10 @@ inline std::optional<int> parse(CLI::App& app, int argc, char** argv) {
 }
 
 // Likewise.
-inline std::optional<int> check_unix(const ServerFlags& flags, const std::string& path) {
-  if (path.empty() || flags.threads == 1) return std::nullopt;
-  std::fprintf(stderr, "error: --unix and --threads do not go together: only TCP ports can be "
-                       "shared; see --help\n");
+inline std::optional<int> check_unix(const ServerFlags& flags) {
+  if (flags.unix_path.empty() || flags.threads == 1 || flags.balance) return std::nullopt;
+  std::fprintf(stderr, "error: --unix and --threads need --balance: only TCP ports can be shared "
+                       "by listeners; see --help\n");
   return 2;
 }
 
