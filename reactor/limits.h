@@ -100,6 +100,8 @@ inline constexpr std::size_t kColdFileBytesMax = 64 * 1024;
 
 // Reactors of a group: as many processors as sched_getaffinity(2) is asked for.
 inline constexpr std::size_t kGroupSizeMax = 1024;
+// In which what had come before is seen: one has no end of it when it is busy.
+inline constexpr int kTurnsBeforeDrain = 8;
 
 // Messages that other threads have posted and that are not run yet (a power of two).
 inline constexpr std::size_t kPostedTasksDefault = 4096;

@@ -14,6 +14,13 @@ struct ReactorGroup::Member {
   Member(ReactorGroup& its_group, std::unique_ptr<Reactor> its_reactor, int its_cpu) noexcept
       : group(its_group), reactor(std::move(its_reactor)), cpu(its_cpu) {}
 
+  // A request that is there already is not to be taken for an idle connection.
+  void see_what_has_come() noexcept {
+    for (int turn = 0; turn < limits::kTurnsBeforeDrain; ++turn) {
+      if (reactor->run_once(Duration::zero()) == 0) return;
+    }
+  }
+
   // drain() and stop() set their flag before they stop the reactor, so that whoever returns from
   // run() for them sees it.
   void run() noexcept {
@@ -24,6 +31,7 @@ struct ReactorGroup::Member {
       reactor->run();
       if (drained || group.stopping_ || !group.draining_) break;
       drained = true;
+      see_what_has_come();
       service->drain();
     }
     service.reset();

@@ -72,7 +72,7 @@ class RawClient {
     std::string bytes(size, '\0');
     std::size_t have = 0;
     while (have < size) {
-      const ssize_t got = recv(fd_, bytes.data() + have, size - have, 0);
+      const ssize_t got = receive_some(bytes.data() + have, size - have);
       if (got <= 0) break;
       have += static_cast<std::size_t>(got);
     }
@@ -92,7 +92,7 @@ class RawClient {
   // True when the next thing to come is the end of the stream.
   bool at_end() {
     char byte = 0;
-    return recv(fd_, &byte, 1, 0) == 0;
+    return receive_some(&byte, 1) == 0;
   }
   void reset() {
     const linger now{.l_onoff = 1, .l_linger = 0};
@@ -101,6 +101,14 @@ class RawClient {
   }
 
  private:
+  // The kernel does not begin a receive with a timeout anew (signal(7)). A ring that this thread has
+  // made and closed may end one later, when the kernel clears up behind it.
+  ssize_t receive_some(char* room, std::size_t size) const {
+    for (;;) {
+      const ssize_t got = recv(fd_, room, size, 0);
+      if (got >= 0 || errno != EINTR) return got;
+    }
+  }
   void set(int level, int option, int value) {
     if (value != 0) setsockopt(fd_, level, option, &value, sizeof value);
   }
