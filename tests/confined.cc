@@ -1,7 +1,7 @@
 // Runs a program in a world with less: for tests of refusals.
 //
 //     confined [--deny ERRNO] [--deny-enter ERRNO] [--deny-register ERRNO]
-//              [--nofile N] [--memlock BYTES] [--uid UID] -- PROGRAM [ARGUMENT...]
+//              [--nofile N] [--memlock BYTES] [--nproc N] [--uid UID] -- PROGRAM [ARGUMENT...]
 //
 // --deny makes io_uring_setup(2) fail with that error number, as a container's seccomp profile
 // does; the other two io_uring_enter(2) and io_uring_register(2).
@@ -36,6 +36,7 @@ bool apply(const std::string& flag, const char* value) {
   if (flag == "--deny-register") return deny(SYS_io_uring_register, std::atoi(value));
   if (flag == "--nofile") return limit(RLIMIT_NOFILE, value);
   if (flag == "--memlock") return limit(RLIMIT_MEMLOCK, value);
+  if (flag == "--nproc") return limit(RLIMIT_NPROC, value);
   if (flag == "--uid") return become(value);
   return false;
 }

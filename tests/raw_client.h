@@ -101,8 +101,8 @@ class RawClient {
   }
 
  private:
-  // The kernel does not begin a receive with a timeout anew (signal(7)). A ring that this thread has
-  // made and closed may end one later, when the kernel clears up behind it.
+  // The kernel does not begin a receive with a timeout anew (signal(7)). A ring that this thread
+  // has made and closed may end one later, when the kernel clears up behind it.
   ssize_t receive_some(char* room, std::size_t size) const {
     for (;;) {
       const ssize_t got = recv(fd_, room, size, 0);

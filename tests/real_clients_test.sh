@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # nc, socat, curl and Node as clients of ours, and as servers for ours: every byte comes back, on
 # both backends, over TCP and Unix sockets.
-#   real_clients_test.sh ECHO_SERVER NETCAT NODE_CLIENT NODE_ECHO UDP_ECHO
+#   real_clients_test.sh ECHO_SERVER NETCAT NODE_CLIENT NODE_ECHO UDP_ECHO ECHO_GROUP
 set -euo pipefail
 
 echo_server=$1
@@ -9,6 +9,7 @@ netcat=$2
 node_client=$3
 node_echo=$4
 udp_echo=$5
+echo_group=$6
 work=$(mktemp -d /tmp/weir-test-XXXXXX)
 server=
 
@@ -179,7 +180,26 @@ over_udp() {
   echo "ok: socat and Node over UDP"
 }
 
+# A reactor for each processor, and SIGTERM.
+over_a_group() {
+  rm -f "$work/out"
+  mkfifo "$work/out"
+  "$echo_group" 0 >"$work/out" &
+  server=$!
+  local line i
+  read -r line <"$work/out"
+  port=${line##*:}
+  for i in 1 2 3 4 5 6; do
+    timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$work/1048576" | expect "socat $i" "$work/1048576"
+  done
+  kill "$server"
+  wait "$server" || fail "echo_group ends with $?"
+  server=
+  echo "ok: socat at a group of reactors"
+}
+
 over_udp
+over_a_group
 for backend in epoll io_uring; do
   if ! start "$backend" --host 127.0.0.1 --port 0; then
     [ "$backend" = io_uring ] || fail "no server"
@@ -201,6 +221,12 @@ for backend in epoll io_uring; do
   done
   stop
   [ ! -e "$work/socket" ] || fail "the socket's file is still there"
+  echo "--- three reactors on $backend behind a Unix socket"
+  start "$backend" --unix "$work/socket" --threads 3 --balance
+  for size in 1 1048576 1 1048576; do
+    timeout 60 nc -N -U "$work/socket" <"$work/$size" | expect "nc -U" "$work/$size"
+  done
+  stop
   echo "--- our client on $backend at their servers"
   our_client "$backend" tcp
   our_client "$backend" unix
