@@ -23,6 +23,7 @@
 #include "tests/refusal_script.h"
 #include "tests/refusals.h"
 #include "tests/sanitized.h"
+#include "weir/net/server.h"
 #include "weir/reactor/memory.h"
 
 namespace weir::test {
@@ -42,8 +43,20 @@ class RefusalTest : public BackendTest {
     root_ = mkdtemp(name);
     RefusalScript::make_files(root_);
     // What is made once by the first who needs it is made now, and the answers become known.
+    make_pool();
     play(Memory::library, kNever);
     settled_ = true;
+  }
+  // Of threads, for the whole process: the first name that is looked up needs it, and the first
+  // file that the kernel cannot open without waiting.
+  static void make_pool() {
+    Reactor reactor(make_backend());
+    net::Server server(reactor);
+    bool over = false;
+    server.on_listening([&](net::Server&) { over = true; });
+    server.on_server_error([&](net::Server&, const Error&) { over = true; });
+    ASSERT_TRUE(server.listen({.port = 0, .host = "localhost"}).has_value());
+    EXPECT_TRUE(run_until(reactor, [&] { return over; }));
   }
   void TearDown() override {
     if (!root_.empty()) std::filesystem::remove_all(root_);

@@ -47,7 +47,6 @@ class Quiet {
 
 struct Values {
   example::ServerFlags server;
-  std::string unix_path;
   double seconds = 0;
   int rounds = 5;
   bool quick = false;
@@ -70,12 +69,12 @@ Values take_server(const Arguments& arguments) {
   Values values;
   CLI::App app("A server");
   example::describe_server(app, values.server);
-  example::describe_unix(app, values.unix_path);
+  example::describe_unix(app, values.server.unix_path);
   app.add_option("--seconds", values.seconds, "a time")
       ->check(example::seconds_up_to(kSecondsMax));
   values.exit_code = parse(arguments, [&](int argc, char** argv) {
     const auto exit_code = example::parse(app, argc, argv);
-    return exit_code ? exit_code : example::check_unix(values.server, values.unix_path);
+    return exit_code ? exit_code : example::check_unix(values.server);
   });
   return values;
 }
@@ -104,7 +103,7 @@ void check_server(const Values& values) {
   const example::ServerFlags& server = values.server;
   WEIR_ASSERT(server.port >= 0 && server.port <= 65535);
   WEIR_ASSERT(server.threads >= 1 && server.threads <= 256);
-  WEIR_ASSERT(server.threads == 1 || values.unix_path.empty());
+  WEIR_ASSERT(server.threads == 1 || server.unix_path.empty() || server.balance);
   WEIR_ASSERT(values.seconds >= 0 && values.seconds <= kSecondsMax);
   std::ostringstream seconds;
   seconds.precision(20);
@@ -113,12 +112,15 @@ void check_server(const Values& values) {
                      "--backend=" + flag_of(server.backend),
                      "--threads=" + std::to_string(server.threads), "--seconds=" + seconds.str()};
   if (!server.host.empty()) plain.push_back("--host=" + server.host);
-  if (!values.unix_path.empty()) plain.push_back("--unix=" + values.unix_path);
+  if (!server.unix_path.empty()) plain.push_back("--unix=" + server.unix_path);
+  if (server.balance) plain.emplace_back("--balance");
+  if (server.pin) plain.emplace_back("--pin");
   const Values again = take_server(plain);
   WEIR_ASSERT(!again.exit_code);
   WEIR_ASSERT(again.server.port == server.port && again.server.threads == server.threads);
   WEIR_ASSERT(again.server.backend == server.backend && again.seconds == values.seconds);
-  WEIR_ASSERT(again.server.host == server.host && again.unix_path == values.unix_path);
+  WEIR_ASSERT(again.server.host == server.host && again.server.unix_path == server.unix_path);
+  WEIR_ASSERT(again.server.balance == server.balance && again.server.pin == server.pin);
 }
 
 // ---- What has to be taken, and what not ----
