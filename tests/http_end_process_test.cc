@@ -28,6 +28,7 @@ class HttpEnd : public HttpProcessTest {
   }
   std::vector<FileClient> dial_all(std::size_t count, const RawOptions& options = {}) const {
     std::vector<FileClient> clients;
+    clients.reserve(count);
     for (std::size_t i = 0; i < count; ++i) clients.push_back(dial(options));
     return clients;
   }
