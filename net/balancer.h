@@ -51,7 +51,11 @@ class Balancer {
   struct Seat {
     explicit Seat(Reactor& its_reactor) noexcept : reactor(its_reactor) {}
 
-    std::uint64_t load() const noexcept { return given - taken + open; }
+    // Below the truth for a moment, when several accept.
+    std::int64_t load() const noexcept {
+      const std::uint64_t seen = given;
+      return static_cast<std::int64_t>(seen - taken + open);
+    }
 
     Reactor& reactor;
     Server* server = nullptr;  // for its thread alone

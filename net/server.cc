@@ -182,16 +182,14 @@ Expected<Address> Server::listen(const ListenAt& at, Function<void(Server&)> onc
   }
   closing_ = false;
   pending_->stop.reset();
-  if (at.balancer != nullptr) seat_ = std::make_unique<BalancerSeat>(*at.balancer, *this);
-  if (*fd >= 0) start_listening(*fd, address, at.fd < 0);
-  if (*fd == kNoListener) announce_listening();
+  if (*fd >= 0) start_listening(*fd, address, at);
+  if (*fd == kNoListener) announce_listening(at);
   hold_reactor();
   if (at.stop.stop_possible()) pending_->stop.emplace(at.stop, Pending::Stop{this});
   return address_;
 }
 
-// `created`: the socket is ours, and so is the file of its path.
-void Server::start_listening(int fd, Address address, bool created) {
+void Server::start_listening(int fd, Address address, const ListenAt& at) {
   Backend& backend = net_.reactor().backend();
   if (!address.is_unix()) {
     address = backend.address(fd, End::local);
@@ -200,13 +198,16 @@ void Server::start_listening(int fd, Address address, bool created) {
     if (socket.no_delay) backend.set(fd, SocketOption::no_delay, 1);
     if (socket.keep_alive) set_keep_alive_on(backend, fd, true, socket.keep_alive_delay);
   }
+  // The socket is ours, and so is the file of its path.
+  const bool created = at.fd < 0;
   const bool has_file = created && address.is_unix() && address.path().front() != '\0';
   listener_ = Listener::create(net_, fd, has_file ? address.path() : "", *this);
   address_ = address;
-  announce_listening();
+  announce_listening(at);
 }
 
-void Server::announce_listening() noexcept {
+void Server::announce_listening(const ListenAt& at) {
+  if (at.balancer != nullptr) seat_ = std::make_unique<BalancerSeat>(*at.balancer, *this);
   listening_due_ = true;
   net_.reactor().schedule(*this);
 }
@@ -221,7 +222,7 @@ void Server::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) n
     numeric.host = found.front().ip();
     Address address;
     auto fd = bind(numeric, address);
-    if (fd) return start_listening(*fd, address, true);
+    if (fd) return start_listening(*fd, address, numeric);
     forget_listening();
     return report(fd.error());
   }

@@ -144,8 +144,8 @@ class Server final : public SocketListeners<Server>,
   Expected<int> bind(const ListenAt& at, Address& address);
   Expected<int> bind_everywhere(std::uint16_t port, const ListenOptions& options,
                                 Address& address);
-  void start_listening(int fd, Address address, bool created);
-  void announce_listening() noexcept;
+  void start_listening(int fd, Address address, const ListenAt& at);
+  void announce_listening(const ListenAt& at);
   void forget_listening() noexcept;
   bool refuse(int fd);
   void hold_reactor() noexcept;

@@ -81,6 +81,7 @@ Expected<void> ReactorGroup::start(Make make) {
 }
 
 Expected<void> ReactorGroup::run() {
+  for (const auto& member : members_) WEIR_ASSERT(member->service != nullptr);  // by start()
   bool all_run = true;
   for (std::size_t i = 1; i < members_.size() && all_run; ++i) {
     const auto enter = [](void* member) noexcept { static_cast<Member*>(member)->run(); };

@@ -183,6 +183,47 @@ TEST_P(BalancerTest, TheLimitIsThatOfEachServer) {
   EXPECT_EQ(connect().letter, '?') << "closed at once";
 }
 
+// The second one takes no more while a connection waits behind what it is doing.
+TEST_P(BalancerTest, WhatIsOnItsWayToOneThatClosesIsClosed) {
+  serve();
+  std::promise<void> in;
+  std::promise<void> go_on;
+  ASSERT_TRUE((*group_)[1].post([&] {
+    in.set_value();
+    go_on.get_future().wait();
+    EXPECT_TRUE(services_[1]->server.close().has_value());
+  }));
+  in.get_future().wait();
+  EXPECT_EQ(connect().letter, 'a');
+  RawClient on_its_way(port_);
+  EXPECT_EQ(connect().letter, 'c');
+  go_on.set_value();
+  EXPECT_TRUE(on_its_way.at_end());
+  EXPECT_EQ(connect().letter, 'a') << "it is not counted for ever";
+}
+
+// Until the name is known it is not among those that listen.
+TEST_P(BalancerTest, AnAcceptingServerWithANameJoinsWhenItListens) {
+  Reactor& reactor = (*group_)[0];
+  Server server(reactor);
+  bool over = false;
+  server.on_listening([&](Server&) { over = true; });
+  ASSERT_TRUE(server.listen({.port = 0, .host = "localhost", .balancer = &balancer_}));
+  EXPECT_FALSE(server.listening());
+  EXPECT_EQ(balancer_.servers(), 0U);
+  while (!over) reactor.run_once();
+  EXPECT_TRUE(server.listening());
+  EXPECT_EQ(balancer_.servers(), 1U);
+  EXPECT_TRUE(server.close().has_value());
+  reactor.run();
+  // Nor one whose name does not exist.
+  over = false;
+  server.on_server_error([&](Server&, const Error&) { over = true; });
+  ASSERT_TRUE(server.listen({.port = 0, .host = "nowhere.invalid", .balancer = &balancer_}));
+  while (!over) reactor.run_once();
+  EXPECT_EQ(balancer_.servers(), 0U);
+}
+
 // Whoever cannot be passed on is not lost without a word.
 TEST_P(BalancerTest, AReactorThatTakesNothingMoreIsAnErrorOfTheAcceptingServer) {
   serve();

@@ -153,15 +153,21 @@ gibibyte() {
   echo "ok: socat, $bytes bytes"
 }
 
-# Datagrams, each of which comes back; Node counts them, and their sizes.
-over_udp() {
+# start_example PROGRAM: one that takes a port and says where it is; sets `server` and `port`.
+start_example() {
+  local line
   rm -f "$work/out"
   mkfifo "$work/out"
-  "$udp_echo" 0 >"$work/out" &
+  "$1" 0 >"$work/out" &
   server=$!
-  local line back
   read -r line <"$work/out"
   port=${line##*:}
+}
+
+# Datagrams, each of which comes back; Node counts them, and their sizes.
+over_udp() {
+  local back
+  start_example "$udp_echo"
   back=$(printf 'hello socat' | timeout 60 socat -t 5 - "UDP:127.0.0.1:$port")
   [ "$back" = "hello socat" ] || fail "socat over UDP got '$back'"
   back=$(timeout 60 node -e '
@@ -182,13 +188,8 @@ over_udp() {
 
 # A reactor for each processor, and SIGTERM.
 over_a_group() {
-  rm -f "$work/out"
-  mkfifo "$work/out"
-  "$echo_group" 0 >"$work/out" &
-  server=$!
-  local line i
-  read -r line <"$work/out"
-  port=${line##*:}
+  local i
+  start_example "$echo_group"
   for i in 1 2 3 4 5 6; do
     timeout 60 socat -t 30 - "TCP:127.0.0.1:$port" <"$work/1048576" | expect "socat $i" "$work/1048576"
   done
