@@ -47,7 +47,7 @@ def main(console, testlogs):
 
     for (package, name), status in sorted(targets.items()):
         label = f"//{package}:{name}"
-        if status == "NO STATUS":
+        if status in ("NO STATUS", "INCOMPLETE"):
             print(f"NOT RUN {label}: the build failed or was stopped", file=sys.stderr)
             continue
         logs = pathlib.Path(testlogs, package, name)

@@ -121,7 +121,7 @@ def read_cases(report):
                        "passed" if test.get("result") == "COMPLETED" else "skipped")
             yield Case(f"{suite_name}.{name}", backend, outcome,
                        tuple(test.get("rules", "").split()), tuple(test.get("node", "").split()),
-                       " ".join(failures[0]["failure"].splitlines()[:1]) if failures else "")
+                       " | ".join(failures[0]["failure"].splitlines()) if failures else "")
 
 
 # ---- Judging ----

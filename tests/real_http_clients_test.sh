@@ -294,6 +294,19 @@ numbers_in_chunks() {
   printf '\r\n0\r\n\r\n'
 }
 
+# Until nobody listens at the Unix socket any more: the kernel ends a killed process's ring, and what
+# that holds, after the process itself.
+until_nobody_listens() {
+  local status i
+  for i in {1..2000}; do
+    status=0
+    curl -s --max-time 20 --unix-socket "$1" http://localhost/ >/dev/null || status=$?
+    if [ "$status" = 7 ]; then return; fi  # the connection was refused
+    sleep 0.01
+  done
+  fail "somebody still listens at $1"
+}
+
 # The server's next line.
 says() {
   local line
@@ -341,23 +354,27 @@ document_refusals() {
 
 document_server() {
   local to=(--unix-socket "$work/socket") base=http://localhost
-  start "$unix_server" "$1" --path "$work/socket" --root "$work/root"
+  start "$unix_server" "$1" --path "$work/socket" --root "$work/root" ||
+    fail "it did not start"
   same "where it listens" "$work/socket" "$port"
   document_answers
   document_refusals
   stop
   [ ! -e "$work/socket" ] || fail "the socket's file is still there"
   # Killed, it leaves the file; the next one takes its place only when it is told to.
-  start "$unix_server" "$1" --path "$work/socket" --root "$work/root"
+  start "$unix_server" "$1" --path "$work/socket" --root "$work/root" ||
+    fail "it did not start"
   kill -KILL "$server"
   { wait "$server" || true; } 2>/dev/null
   [ -S "$work/socket" ] || fail "there is no stale file"
+  until_nobody_listens "$work/socket"
   if start "$unix_server" "$1" --path "$work/socket" --root "$work/root"; then
     fail "it took over the file of another"
   fi
   wait "$server" && fail "it went well without the socket"
   grep -q EADDRINUSE "$work/errors" || fail "no reason given"
-  start "$unix_server" "$1" --path "$work/socket" --root "$work/root" --replace-stale
+  start "$unix_server" "$1" --path "$work/socket" --root "$work/root" --replace-stale ||
+    fail "it did not start"
   same "after the stale one" 200 "$(status_of '/?file=main.txt')"
   says file=main.txt
   stop
