@@ -93,7 +93,7 @@ class Reading(unittest.TestCase):
                    entry("D", result="SUPPRESSED"), entry("E", result="SKIPPED", failure="f")]))))
         self.assertEqual([case.outcome for case in cases],
                          ["passed", "failed", "skipped", "skipped", "failed"])
-        self.assertEqual(cases[1].reason, "t.cc:6")
+        self.assertEqual(cases[1].reason, "t.cc:6 | more")
 
 
 class Judging(unittest.TestCase):
@@ -129,7 +129,7 @@ class Judging(unittest.TestCase):
 
     def test_a_failed_test(self):
         self.assertEqual(judged_with(entry("Says", "epoll", "1.1.1", failure="t.cc:6\nx")),
-                         ["WriteTest.Says failed on epoll: t.cc:6"])
+                         ["WriteTest.Says failed on epoll: t.cc:6 | x"])
 
     def test_a_skipped_test(self):
         for backend in ("epoll", "io_uring", "io_uring_tiny_ring", "sim"):
