@@ -20,14 +20,21 @@ template <class Record>
 class FdTable {
  public:
   Record& operator[](int fd) {
-    const auto page = static_cast<std::size_t>(fd) / kPageRecords;
-    while (page >= pages_.size()) pages_.emplace_back();
-    if (pages_[page] == nullptr) pages_[page] = std::make_unique<Record[]>(kPageRecords);
-    return pages_[page][static_cast<std::size_t>(fd) % kPageRecords];
+    const auto number = static_cast<std::uint32_t>(fd);
+    const std::size_t page = number / kPageRecords;
+    if (page >= pages_.size() || pages_[page] == nullptr) [[unlikely]] add(page);
+    return pages_[page][number % kPageRecords];
   }
 
  private:
-  static constexpr std::size_t kPageRecords = 256;
+  static constexpr std::uint32_t kPageRecords = 256;
+
+  // Not inlined, so that looking up is.
+  [[gnu::noinline]] void add(std::size_t page) {
+    if (page >= pages_.size()) pages_.resize(page + 1);
+    pages_[page] = std::make_unique<Record[]>(kPageRecords);
+  }
+
   std::vector<std::unique_ptr<Record[]>> pages_;
 };
 

@@ -53,6 +53,12 @@ class HttpClient {
 
   const std::string& received() const { return received_; }
   std::string take() { return std::exchange(received_, {}); }
+  // The first bytes of it.
+  std::string take(std::size_t size) {
+    std::string first = received_.substr(0, size);
+    received_.erase(0, size);
+    return first;
+  }
   bool ended() const { return ended_; }    // the server's FIN
   bool closed() const { return closed_; }  // FIN both ways, or an error
   // The server's side is over, one way or another.
