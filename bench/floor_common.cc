@@ -34,6 +34,11 @@ std::optional<int> parse_floor_flags(int argc, char** argv, const char* descript
       ->capture_default_str();
   app.add_option("--port", options.port, "TCP port; 0 lets the kernel pick one")
       ->capture_default_str();
+  if (!options.loop.empty()) {
+    app.add_option("--loop", options.loop, "which of the bare loops")
+        ->check(CLI::IsMember({"epoll", "io_uring"}))
+        ->capture_default_str();
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -4,13 +4,15 @@
 #include <optional>
 #include <string>
 
-// What the two floor servers share: flags, the listening socket and the lines they print. None of
-// it runs while messages are echoed, and none of it comes from the library.
+// What the floor servers share: flags, the listening socket and the lines they print. None of
+// it runs while messages are answered, and none of it comes from the library.
 namespace weir::bench {
 
 struct FloorOptions {
   std::string host = "127.0.0.1";
   std::uint16_t port = 0;
+  // "epoll" or "io_uring", where a program has both. Empty: there is no such flag.
+  std::string loop;
 };
 
 // Reads the flags into `options`. A value is the exit code to leave with: 0 after --help, 2 after
