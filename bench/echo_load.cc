@@ -36,6 +36,9 @@ void add_flags(CLI::App& app, Options& options) {
       ->check(CLI::Range(1, 1 << 30));
   app.add_option("--pipeline", load.pipeline, "messages that a connection keeps under way")
       ->check(CLI::Range(1, 4096));
+  app.add_option("--messages", load.messages_per_connection,
+                 "messages after which a new connection takes the place of one; 0: none does")
+      ->check(CLI::Range(0, 1'000'000));
   app.add_option("--duration", load.duration_seconds, "seconds to measure")
       ->check(CLI::Range(0.01, 86'400.0));
   app.add_option("--warmup", load.warmup_seconds, "seconds of load before the measuring")

@@ -113,6 +113,9 @@ TEST_P(Floor, EchoesEveryShapeOfLoad) {
       {"--connections", "20", "--size", "16384"},
       {"--connections", "2", "--size", "1048577", "--pipeline", "3"},
       {"--connections", "5", "--size", "65521", "--threads", "2"},
+      {"--connections", "10", "--messages", "1"},
+      {"--connections", "7", "--messages", "5", "--pipeline", "2", "--threads", "2"},
+      {"--connections", "3", "--messages", "2", "--pipeline", "8", "--size", "300000"},
   };
   for (std::vector<std::string> shape : shapes) {
     shape.insert(shape.end(), {"--port", port()});
@@ -240,6 +243,65 @@ TEST_P(Lie, IsSeen) {
   EXPECT_TRUE(server->stop());
 }
 
+TEST_P(Lie, IsSeenWhenConnectionsAreReplaced) {
+  auto server = ServerProcess::start({programs.lying_server, GetParam().first}, -1);
+  ASSERT_TRUE(server) << server.error();
+  // Together they are long enough for a lie.
+  const Outcome outcome =
+      load({"--port", std::to_string(server->port()), "--size", "700", "--messages", "2"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  expect_one_line(outcome.err);
+  EXPECT_NE(outcome.err.find(GetParam().second), std::string::npos) << outcome.err;
+  EXPECT_TRUE(server->stop());
+}
+
+// Whether at the end of the load or when another is to take the connection's place.
+TEST(EchoLoad, AConnectionThatTheServerDoesNotCloseIsMissed) {
+  for (const char* messages : {"0", "1"}) {
+    auto server = ServerProcess::start({programs.lying_server, "stay"}, -1);
+    ASSERT_TRUE(server) << server.error();
+    const Outcome outcome = load({"--port", std::to_string(server->port()), "--messages", messages,
+                                  "--drain", "0.2"});
+    EXPECT_EQ(outcome.exit_code, 1);
+    EXPECT_NE(outcome.err.find("the server did not close it"), std::string::npos) << outcome.err;
+    EXPECT_TRUE(server->stop());
+  }
+}
+
+// As many messages as a connection has: no more on it, and the others on new ones.
+TEST(EchoLoad, ReplacesConnections) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  ASSERT_EQ(getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
+  std::vector<std::size_t> received;
+  std::jthread echo([&] {
+    for (int fd; (fd = accept(listener, nullptr, nullptr)) >= 0; close(fd)) {
+      std::array<char, 4096> buffer;
+      received.push_back(0);
+      for (ssize_t size; (size = recv(fd, buffer.data(), buffer.size(), 0)) > 0;) {
+        received.back() += static_cast<std::size_t>(size);
+        if (send(fd, buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL) != size) break;
+      }
+    }
+  });
+  const Outcome outcome = load({"--port", std::to_string(ntohs(address.sin_port)), "--size", "100",
+                                "--messages", "3", "--pipeline", "2"});
+  shutdown(listener, SHUT_RDWR);
+  echo.join();
+  close(listener);
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  ASSERT_GT(received.size(), 1U);
+  // The last was ended with the load.
+  EXPECT_LE(received.back(), 300U);
+  received.pop_back();
+  EXPECT_EQ(std::count(received.begin(), received.end(), 300U), std::ssize(received));
+}
+
 // The lies above are what makes the difference, not the server that tells them.
 TEST(EchoLoad, TheSameServerWithoutALieIsFine) {
   auto server = ServerProcess::start({programs.lying_server, "none"}, -1);
@@ -286,6 +348,7 @@ TEST(EchoLoad, BadFlagsAreNamed) {
       {"--port", "1", "--pipeline", "x"},
       {"--port", "1", "--duration", "0"},
       {"--port", "1", "--threads", "0"},
+      {"--port", "1", "--messages", "-1"},
       {"--port", "1", "--unix", "path"},
       {"--port", "1", "--nonsense"},
   };

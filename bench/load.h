@@ -25,6 +25,9 @@ struct LoadOptions {
   std::uint64_t size = 64;
   // Messages that each connection keeps under way.
   int pipeline = 1;
+  // After so many a connection is ended: by us first, then by the server, and a new one takes its
+  // place. 0: kept until the end.
+  int messages_per_connection = 0;
   double warmup_seconds = 0.5;
   double duration_seconds = 3.0;
   int threads = 1;
@@ -40,7 +43,8 @@ struct LoadResult {
   std::uint64_t messages = 0;
   std::uint64_t bytes = 0;
   // Nanoseconds from the moment at which the closed loop was free to send a message to the
-  // arrival of its last byte.
+  // arrival of its last byte. For the first of a connection that replaces another, it was free when
+  // the server had ended the other one: connecting counts.
   Histogram latency;
   // CPU time of the server; negative if none was asked for.
   double server_cpu_seconds = -1;

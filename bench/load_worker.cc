@@ -25,12 +25,16 @@ std::int64_t to_nanoseconds(double seconds) { return static_cast<std::int64_t>(s
 
 }  // namespace
 
-LoadWorker::LoadWorker(const LoadOptions& options, LoadShared& shared, int index, int first,
-                       std::vector<int> sockets)
+LoadWorker::LoadWorker(const LoadOptions& options, const LoadTarget& target, LoadShared& shared,
+                       int index, int first, std::vector<int> sockets)
     : options_(options),
+      target_(target),
       shared_(shared),
       index_(index),
       first_(first),
+      end_(options.messages_per_connection == 0
+               ? UINT64_MAX
+               : options.size * static_cast<std::uint64_t>(options.messages_per_connection)),
       connections_(sockets.size()),
       due_(sockets.size() * static_cast<std::size_t>(options.pipeline)),
       buffer_(std::make_unique<char[]>(LoadPattern::kMaxRun)),
@@ -44,7 +48,9 @@ LoadWorker::LoadWorker(const LoadOptions& options, LoadShared& shared, int index
 }
 
 LoadWorker::~LoadWorker() {
-  for (const Connection& connection : connections_) close(connection.fd);
+  for (const Connection& connection : connections_) {
+    if (connection.fd >= 0) close(connection.fd);
+  }
   if (epoll_ >= 0) close(epoll_);
 }
 
@@ -70,15 +76,9 @@ void LoadWorker::run() {
 bool LoadWorker::start() {
   epoll_ = epoll_create1(EPOLL_CLOEXEC);
   for (std::size_t i = 0; i < connections_.size(); ++i) {
-    epoll_event event{};
-    event.events = kInterest;
-    event.data.u64 = i;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, connections_[i].fd, &event) != 0) {
-      return fail(i, std::string("epoll: ") + std::strerror(errno));
-    }
+    if (!watch(i)) return false;
   }
   const std::int64_t now = monotonic_now();
-  std::fill(due_.begin(), due_.end(), now);
   phase_deadline_ = now + to_nanoseconds(options_.warmup_seconds);
   if (index_ == 0 && options_.server_pid != 0) {
     server_clock_ = process_cpu_clock(options_.server_pid);
@@ -88,10 +88,25 @@ bool LoadWorker::start() {
     }
   }
   for (std::size_t i = 0; i < connections_.size(); ++i) {
-    connections_[i].granted = options_.size * static_cast<std::uint64_t>(options_.pipeline);
-    if (!send_granted(i, connections_[i])) return false;
+    if (!begin(i, now)) return false;
   }
   return true;
+}
+
+bool LoadWorker::watch(std::size_t index) {
+  epoll_event event{};
+  event.events = kInterest;
+  event.data.u64 = index;
+  return epoll_ctl(epoll_, EPOLL_CTL_ADD, connections_[index].fd, &event) == 0 ||
+         fail(index, std::string("epoll: ") + std::strerror(errno));
+}
+
+// The first messages of a connection.
+bool LoadWorker::begin(std::size_t index, std::int64_t now) {
+  const auto depth = static_cast<std::uint64_t>(options_.pipeline);
+  std::fill_n(due_.begin() + static_cast<std::ptrdiff_t>(index * depth), depth, now);
+  connections_[index].granted = std::min(options_.size * depth, end_);
+  return send_granted(index, connections_[index]);
 }
 
 // Sleeps to the next event, but not past the next change of phase.
@@ -159,7 +174,9 @@ bool LoadWorker::drained(std::int64_t now) {
 
 void LoadWorker::finish_sending() {
   finished_sending_ = true;
-  for (const Connection& connection : connections_) shutdown(connection.fd, SHUT_WR);
+  for (const Connection& connection : connections_) {
+    if (!connection.ended) shutdown(connection.fd, SHUT_WR);
+  }
 }
 
 std::string LoadWorker::missing() const {
@@ -247,7 +264,7 @@ void LoadWorker::complete_messages(std::size_t index, Connection& connection, st
     if (phase_ == LoadPhase::kMeasure) {
       latency_.record(static_cast<std::uint64_t>(now - due[connection.slot]));
     }
-    if (phase_ != LoadPhase::kDrain) {
+    if (phase_ != LoadPhase::kDrain && connection.granted < end_) {
       // The new message is the one that reuses this entry, `depth` messages later.
       due[connection.slot] = now;
       connection.granted += options_.size;
@@ -255,8 +272,13 @@ void LoadWorker::complete_messages(std::size_t index, Connection& connection, st
     connection.message_end += options_.size;
     connection.slot = connection.slot + 1 == depth ? 0 : connection.slot + 1;
   }
-  // Before the drain each completed message has granted another, so this happens once.
-  if (connection.received == connection.granted) --unfinished_;
+  // Before the drain each completed message has granted another, but for the last ones of a
+  // connection: so this happens once for each.
+  if (connection.received < connection.granted) return;
+  --unfinished_;
+  if (connection.granted < end_) return;
+  connection.ended = true;
+  shutdown(connection.fd, SHUT_WR);
 }
 
 bool LoadWorker::send_granted(std::size_t index, Connection& connection) {
@@ -266,7 +288,8 @@ bool LoadWorker::send_granted(std::size_t index, Connection& connection) {
     const ssize_t sent = send(connection.fd, shared_.pattern.at(connection.start, connection.sent),
                               size, MSG_NOSIGNAL);
     if (sent < 0) {
-      return errno == EAGAIN || fail(index, std::string("send: ") + std::strerror(errno));
+      const char* const what = connection.sent == 0 ? "connect: " : "send: ";
+      return errno == EAGAIN || fail(index, what + std::string(std::strerror(errno)));
     }
     connection.sent += static_cast<std::uint64_t>(sent);
     if (static_cast<std::size_t>(sent) < size) return true;
@@ -275,12 +298,28 @@ bool LoadWorker::send_granted(std::size_t index, Connection& connection) {
 }
 
 bool LoadWorker::at_server_end(std::size_t index, Connection& connection) {
-  if (!finished_sending_) {
+  if (!finished_sending_ && !connection.ended) {
     return fail(index, "the server closed it after " + std::to_string(connection.received) +
                            " bytes, while messages were under way");
   }
+  if (phase_ != LoadPhase::kDrain) return replace(index);
   connection.closed = true;
   --open_;
+  return false;
+}
+
+// False: this connection is done with. What the next one sends begins elsewhere in the pattern.
+bool LoadWorker::replace(std::size_t index) {
+  const std::uint64_t number = replaced_++;
+  Connection& connection = connections_[index];
+  close(connection.fd);
+  connection = Connection{};
+  connection.start = LoadPattern::start_of(static_cast<std::uint64_t>(first_) + index + number);
+  connection.message_end = options_.size;
+  connection.fd = connect_soon(target_, number);
+  if (connection.fd < 0) return fail(index, std::string("connect: ") + std::strerror(errno));
+  ++unfinished_;
+  if (watch(index)) begin(index, monotonic_now());
   return false;
 }
 

@@ -12,6 +12,7 @@
 #include "bench/histogram.h"
 #include "bench/load.h"
 #include "bench/load_clock.h"
+#include "bench/load_connect.h"
 #include "bench/load_pattern.h"
 
 namespace weir::bench {
@@ -58,8 +59,8 @@ struct LoadShared {
 class LoadWorker {
  public:
   // Takes over the connected sockets. `first` is the number of the first in the whole run.
-  LoadWorker(const LoadOptions& options, LoadShared& shared, int index, int first,
-             std::vector<int> sockets);
+  LoadWorker(const LoadOptions& options, const LoadTarget& target, LoadShared& shared, int index,
+             int first, std::vector<int> sockets);
   ~LoadWorker();
   LoadWorker(const LoadWorker&) = delete;
   LoadWorker& operator=(const LoadWorker&) = delete;
@@ -85,11 +86,15 @@ class LoadWorker {
     std::uint64_t slot = 0;
     // True once an event announced the server's end: a short read then proves nothing.
     bool read_to_end = false;
-    // True once the server closed the connection.
+    // True once our side is shut down because the connection has had its messages.
+    bool ended = false;
+    // True once the server closed the connection, and no other takes its place.
     bool closed = false;
   };
 
   bool start();
+  bool watch(std::size_t index);
+  bool begin(std::size_t index, std::int64_t now);
   void turn(int timeout_ms);
   void lead(std::int64_t now);
   void open_window(std::int64_t now);
@@ -101,15 +106,19 @@ class LoadWorker {
   void complete_messages(std::size_t index, Connection& connection, std::int64_t now);
   bool send_granted(std::size_t index, Connection& connection);
   bool at_server_end(std::size_t index, Connection& connection);
+  bool replace(std::size_t index);
   bool fail(std::size_t index, const std::string& what);
   std::string missing() const;
   void finish_sending();
   int timeout_ms() const;
 
   const LoadOptions& options_;
+  const LoadTarget& target_;
   LoadShared& shared_;
   const int index_;
   const int first_;
+  // Where the stream of a connection ends.
+  const std::uint64_t end_;
   int epoll_ = -1;
   std::vector<Connection> connections_;
   // When each message that is under way became due: `pipeline` entries for each connection.
@@ -117,6 +126,8 @@ class LoadWorker {
   std::unique_ptr<char[]> buffer_;
   Histogram latency_;
   std::uint64_t messages_ = 0;
+  // Connections that took the place of others.
+  std::uint64_t replaced_ = 0;
 
   LoadPhase phase_ = LoadPhase::kWarmup;
   std::int64_t phase_deadline_ = 0;

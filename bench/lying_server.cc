@@ -66,6 +66,7 @@ void serve(int fd, const std::string& lie) {
   // One byte more than was asked for, where only the check after the last message can see it.
   if (lie == "extra") send_all(fd, "x", 1);
   leak(lie);
+  while (lie == "stay") pause();
   close(fd);
 }
 
@@ -76,8 +77,8 @@ void spin() {
 int run(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr,
-                 "usage: lying_server flip|drop|double|close|extra|hang|leak-descriptor|"
-                 "leak-memory|spin|exit|none\n");
+                 "usage: lying_server flip|drop|double|close|extra|hang|stay|"
+                 "leak-descriptor|leak-memory|spin|exit|none\n");
     return 2;
   }
   exit_on_signals();
