@@ -67,6 +67,8 @@ curl_methods() {
   same "another path" 404 "$(status_of /nowhere)"
   same "POST /hello" 405 "$(status_of -D "$work/head" -d x /hello)"
   same "and what is allowed" "GET, HEAD, OPTIONS" "$(field_of Allow "$work/head")"
+  same "GET /upload" 405 "$(status_of -D "$work/head" /upload)"
+  same "and what is allowed" "POST, OPTIONS" "$(field_of Allow "$work/head")"
   same "TRACE /" 405 "$(status_of -X TRACE /)"
   same "OPTIONS /echo" 204 "$(status_of -D "$work/head" -X OPTIONS /echo)"
   same "and what is allowed" "POST, OPTIONS" "$(field_of Allow "$work/head")"
@@ -84,7 +86,12 @@ curl_bodies() {
     same_file "chunked echo" "$work/$size" "$work/back"
     ask --http1.0 --data-binary "@$work/$size" /echo >"$work/back"
     same_file "HTTP/1.0 echo" "$work/$size" "$work/back"
+    same "sized upload" "$size" "$(ask --data-binary "@$work/$size" /upload)"
+    same "chunked upload" "$size" \
+      "$(ask -H 'Transfer-Encoding: chunked' --data-binary "@$work/$size" /upload)"
   done
+  same "an empty upload" 0 "$(ask -D "$work/head" --data-binary "" /upload)"
+  same "its length" 1 "$(field_of Content-Length "$work/head")"
   ask -v -H 'Expect: 100-continue' --data-binary "@$work/1048576" /echo >"$work/back" \
     2>"$work/talk"
   same_file "echo after 100 Continue" "$work/1048576" "$work/back"

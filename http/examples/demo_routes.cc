@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,6 +65,15 @@ void answer_echo(Request& request, Response& response) {
     send_back(sender, response, std::move(bytes));
   });
   request.on_end([&response](Request&) { response.end(); });
+}
+
+// Nothing of the body is kept but how much it was.
+void answer_upload(Request& request, Response& response) {
+  auto bytes = std::make_unique<std::uint64_t>(0);
+  request.on_data([&total = *bytes](Request&, Buffer piece) { total += piece.size(); });
+  request.on_end([&response, bytes = std::move(bytes)](Request&) {
+    answer_text(response, 200, std::to_string(*bytes));
+  });
 }
 
 // ---- Chunks ----
@@ -238,6 +248,7 @@ constexpr Route kRoutes[] = {
     {"/hello", Takes::get, answer_hello},
     {"/pipeline", Takes::get, answer_pipeline},
     {"/echo", Takes::post, answer_echo},
+    {"/upload", Takes::post, answer_upload},
     {"/sum", Takes::get_and_post, answer_sum},
     {"/chunked", Takes::get, answer_chunked},
     {"/close", Takes::get, answer_close},

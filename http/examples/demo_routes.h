@@ -11,6 +11,7 @@ namespace weir::example {
 //     GET /hello              Hello, World!     POST /echo    the body it got
 //     GET /pipeline           ok                GET /close    bye, and closes the connection
 //     GET /chunked?n=&size=   n chunks of that size
+//     POST /upload            the size of the body it got, in decimal
 //     GET|POST /sum?a=&b=     the sum of the query's values, and of the number in the body
 //     GET /cookie             the cookies, one name=value a line
 //     any method /headers     the fields of the request, one Name: Value a line
