@@ -1,0 +1,182 @@
+// weir beside servers on other libraries and beside the bare loops, in one command:
+//
+//   bazel run -c opt //bench:compare
+//
+// The servers take turns, each sample in a fresh process on a core of its own, under the same load
+// from another core; the load checks every byte. Prints a table for each workload, and writes them to
+// bench/RESULTS.md. Peers whose packages are not installed are named.
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <expected>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bench/compare_report.h"
+#include "bench/compare_servers.h"
+#include "bench/compare_workloads.h"
+#include "bench/directory.h"
+#include "bench/file_servers.h"
+#include "bench/flags.h"
+#include "bench/machine.h"
+
+namespace weir::bench {
+namespace {
+
+struct Options {
+  ComparePrograms programs;
+  std::string only;
+  std::string results;
+  int rounds = 9;
+  bool quick = false;
+};
+
+std::optional<int> parse_flags(int argc, char** argv, Options& options) {
+  CLI::App app{"weir beside servers on other libraries and the bare loops"};
+  ComparePrograms& programs = options.programs;
+  add_program(app, "echo-server", programs.echo_server, "weir's echo server");
+  add_program(app, "demo-server", programs.demo_server, "weir's HTTP server");
+  add_program(app, "floor-epoll", programs.floor_epoll, "the bare epoll loop");
+  add_program(app, "floor-uring", programs.floor_uring, "the bare io_uring loop");
+  add_program(app, "floor-http", programs.floor_http, "the bare loops that answer HTTP");
+  add_program(app, "nginx-static", programs.nginx_static, "what becomes nginx");
+  app.add_option("--peers", programs.peers, "directory of the peers' sources")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--only", options.only, "workloads whose name contains this");
+  app.add_option("--results", options.results,
+                 "file for the tables; default: bench/RESULTS.md, if all workloads run");
+  add_pace(app, options.rounds, "samples of each server and workload", options.quick);
+  return parse(app, "compare", argc, argv);
+}
+
+// One sample: fresh process, load, orderly end.
+std::expected<CompareSample, std::string> take_sample(const Contender& server,
+                                                      const CompareWorkload& workload,
+                                                      const std::string& directory, int cpu) {
+  CompareTarget target;
+  FileServer start{server.name, server.command(workload.speaks)};
+  if (workload.over_unix) {
+    target.unix_path = directory + "/socket";
+    start.command.insert(start.command.end(), {"--unix", target.unix_path});
+  } else {
+    start.command.insert(start.command.end(), {"--port", "0"});
+  }
+  auto running = workload.over_unix ? ServerProcess::start(start.command, cpu)
+                                    : start_file_server(start, cpu);
+  if (!running) return std::unexpected(running.error());
+  target.pid = running->pid();
+  target.port = running->port();
+  auto sample = workload.run(target);
+  if (!sample) return sample;
+  if (const auto stopped = running->stop(); !stopped) return std::unexpected(stopped.error());
+  std::error_code ignored;
+  if (workload.over_unix) std::filesystem::remove(target.unix_path, ignored);
+  return sample;
+}
+
+// No value: a server failed, which has been said on stderr.
+std::optional<CompareTable> run_workload(const Contenders& contenders,
+                                         const CompareWorkload& workload, const Options& options,
+                                         const std::string& directory, int cpu) {
+  const bool terminal = isatty(STDERR_FILENO) != 0;
+  CompareTable table{.workload = &workload, .rows = {}};
+  for (const Contender& one : contenders.all) {
+    if (workload.takes(one)) table.rows.push_back({&one, {}});
+  }
+  const int rounds = options.quick ? 1 : options.rounds;
+  for (int round = 0; round < rounds; ++round) {
+    for (CompareRow& row : table.rows) {
+      const char* const name = row.server->name.c_str();
+      if (terminal) {
+        std::fprintf(stderr, "\r\033[K%s: round %d of %d, %s", workload.name.c_str(), round + 1,
+                     rounds, name);
+      }
+      const auto sample = take_sample(*row.server, workload, directory, cpu);
+      if (terminal) std::fputs("\r\033[K", stderr);
+      if (!sample) {
+        std::fprintf(stderr, "compare: %s, %s: %s\n", name, workload.name.c_str(),
+                     sample.error().c_str());
+        return std::nullopt;
+      }
+      row.samples.push_back(*sample);
+    }
+  }
+  return table;
+}
+
+std::string head_text(const Options& options, const Contenders& contenders, const Cores& cores) {
+  std::string text = "# weir beside others\n\n";
+  char date[32] = "";
+  const std::time_t now = std::time(nullptr);
+  std::strftime(date, sizeof date, "%Y-%m-%d", std::gmtime(&now));
+  text += std::string("Written by `bazel run -c opt //bench:compare` on ") + date +
+          "; README.md says how to read it.\nMedians of " + std::to_string(options.rounds) +
+          " rounds in which the servers take turns.\n\n```\n";
+  for (const std::string& line : machine_lines(cores, "server", "load")) text += line + "\n";
+  text += std::string("compiler  ") + __VERSION__ + "\n";
+  for (const Contender& one : contenders.all) {
+    if (!one.version.empty()) text += "peer      " + one.name + " " + one.version + "\n";
+  }
+  for (const std::string& line : contenders.skipped) text += "skipped   " + line + "\n";
+  return text + "```\n\n";
+}
+
+// Where the tables go; empty: nowhere.
+std::string results_path(const Options& options) {
+  if (!options.results.empty()) return options.results;
+  const char* const workspace = std::getenv("BUILD_WORKSPACE_DIRECTORY");
+  if (workspace == nullptr || options.quick || !options.only.empty()) return {};
+  return std::string(workspace) + "/bench/RESULTS.md";
+}
+
+int run(const Options& options) {
+  const Directory directory("weir-compare");
+  const std::string root = directory.path() + "/root";
+  std::error_code error;
+  if (directory.path().empty() || !std::filesystem::create_directory(root, error) ||
+      !write_compare_files(root)) {
+    std::fprintf(stderr, "compare: cannot write files below /tmp\n");
+    return 1;
+  }
+  const Contenders contenders = find_contenders(options.programs, directory.path(), root);
+  const Cores cores = two_cores();
+  std::string text = head_text(options, contenders, cores);
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  // Not before the cores were counted.
+  if (cores.load >= 0) pin_to_cpu(cores.load);
+  bool all_well = true;
+  for (const CompareWorkload& workload : compare_workloads(options.quick)) {
+    if (workload.name.find(options.only) == std::string::npos) continue;
+    const auto table = run_workload(contenders, workload, options, directory.path(), cores.server);
+    all_well = all_well && table.has_value();
+    const std::string part = table ? to_markdown(*table)
+                                   : "### " + workload.name + "\n\nA server failed.\n\n";
+    std::fputs(part.c_str(), stdout);
+    std::fflush(stdout);
+    text += part;
+  }
+  const std::string path = results_path(options);
+  if (!path.empty() && !(std::ofstream(path) << text << std::flush)) {
+    std::fprintf(stderr, "compare: cannot write %s\n", path.c_str());
+    return 1;
+  }
+  return all_well ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace weir::bench
+
+int main(int argc, char** argv) {
+  weir::bench::Options options;
+  if (const auto code = weir::bench::parse_flags(argc, argv, options)) return *code;
+  return weir::bench::run(options);
+}
