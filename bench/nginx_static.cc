@@ -1,10 +1,10 @@
-// Becomes nginx, with the files of a directory, as other servers here are started: it prints where
-// it will listen, and leaves on SIGTERM.
+// Becomes nginx, as other servers here are started: it prints where it will listen, and leaves on
+// SIGTERM. GET /hello is answered `Hello, World!`, GET /static/NAME with a file of the directory.
 //
-//     nginx_static --nginx /usr/sbin/nginx --root DIR --work DIR [--no-cache]
+//     nginx_static --nginx /usr/sbin/nginx --work DIR [--root DIR] [--port N] [--no-cache]
 //
 // A socket that is bound here, but never listens, keeps the port for nginx, which shares it by
-// SO_REUSEPORT: so the port is the kernel's choice, and nobody can take it meanwhile.
+// SO_REUSEPORT: so the port may be the kernel's choice, and nobody can take it meanwhile.
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,6 +26,7 @@ struct Options {
   std::string nginx;
   std::string root;
   std::string work;
+  int port = 0;
   bool no_cache = false;
 };
 
@@ -35,9 +36,10 @@ struct Place {
 };
 
 // Open in the program that this becomes, too.
-Place take_place() {
+Place take_place(int port) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<in_port_t>(port));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
   auto* const name = reinterpret_cast<sockaddr*>(&address);
@@ -49,6 +51,9 @@ Place take_place() {
   }
   return {fd, ntohs(address.sin_port)};
 }
+
+constexpr const char* kHello =
+    "    location = /hello { default_type text/plain; return 200 \"Hello, World!\"; }\n";
 
 // As it is tuned for files. One process without a master: a worker would outlive a master that is
 // killed together with the benchmark.
@@ -64,13 +69,14 @@ std::string config_of(const Options& options, int port) {
   if (!options.no_cache) {
     text += "  open_file_cache max=1000 inactive=600s;\n  open_file_cache_valid 600s;\n";
   }
-  text += "  server {\n    listen 127.0.0.1:" + std::to_string(port) + " reuseport;\n";
-  text += "    location /static/ { alias " + options.root + "/; }\n  }\n}\n";
-  return text;
+  text += "  server {\n    listen 127.0.0.1:" + std::to_string(port) +
+          " reuseport backlog=4096;\n" + kHello;
+  if (!options.root.empty()) text += "    location /static/ { alias " + options.root + "/; }\n";
+  return text + "  }\n}\n";
 }
 
 int become_nginx(const Options& options) {
-  const Place place = take_place();
+  const Place place = take_place(options.port);
   if (place.fd < 0) {
     std::fprintf(stderr, "no port: %s\n", std::strerror(errno));
     return 1;
@@ -92,10 +98,12 @@ int become_nginx(const Options& options) {
 
 int main(int argc, char** argv) {
   weir::bench::Options options;
-  CLI::App app{"nginx with the files of a directory"};
+  CLI::App app{"nginx with a greeting and the files of a directory"};
   weir::bench::add_program(app, "nginx", options.nginx, "the program");
-  app.add_option("--root", options.root, "the files")->required();
+  app.add_option("--root", options.root, "directory of the files of /static/");
   app.add_option("--work", options.work, "directory for what nginx writes")->required();
+  app.add_option("--port", options.port, "of 127.0.0.1; 0: the kernel chooses")
+      ->check(CLI::Range(0, 65535));
   app.add_flag("--no-cache", options.no_cache, "opens the file for each request");
   if (const auto code = weir::bench::parse(app, "nginx_static", argc, argv)) return *code;
   return weir::bench::become_nginx(options);

@@ -117,10 +117,12 @@ std::expected<void, std::string> ServerProcess::read_banner() {
   const std::string first = text.substr(0, first_end);
   backend_ = text.substr(first_end + 1, second_end - first_end - 1);
   rest_ = text.substr(second_end + 1);
+  const bool is_unix = first.starts_with("listening on /");
   const std::size_t colon = first.rfind(':');
   const char* end = first.data() + first.size();
-  if (!first.starts_with("listening on ") || colon == std::string::npos ||
-      std::from_chars(first.data() + colon + 1, end, port_).ptr != end ||
+  const bool has_port = colon != std::string::npos &&
+                        std::from_chars(first.data() + colon + 1, end, port_).ptr == end;
+  if (!first.starts_with("listening on ") || !(is_unix || has_port) ||
       !backend_.starts_with("backend ")) {
     return std::unexpected("unexpected output: " + first + " / " + backend_);
   }

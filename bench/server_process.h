@@ -11,8 +11,8 @@ namespace weir::bench {
 
 // A server in a process of its own, from its first lines of output to its exit.
 //
-// The server must print `listening on HOST:PORT` and then a line that names its backend. Its
-// stderr is read as well, so that a refusal can be quoted. It is killed with its parent.
+// The server must print `listening on HOST:PORT`, or the path of its Unix socket in their place, and
+// then a line that names its backend. Its stderr is read as well, so that a refusal can be quoted. It is killed with its parent.
 class ServerProcess {
  public:
   // `cpu` is the core to pin the process to; negative leaves it free. The error is the last line
@@ -24,6 +24,7 @@ class ServerProcess {
   ~ServerProcess();
 
   pid_t pid() const { return pid_; }
+  // 0: it has a Unix socket.
   std::uint16_t port() const { return port_; }
   // The second line: `backend NAME: REASON`.
   const std::string& backend() const { return backend_; }

@@ -5,7 +5,7 @@ const kReadBuffer = 64 * 1024;
 
 // `--port N`, `--unix PATH`; `--version` prints Node's and leaves.
 function parse() {
-  const options = { host: '127.0.0.1', port: 0, backlog: 4096 };
+  const options = { host: '127.0.0.1', port: 0, path: undefined };
   for (let i = 2; i < process.argv.length; ++i) {
     const flag = process.argv[i];
     if (flag === '--version') {
@@ -25,11 +25,11 @@ function parse() {
   return options;
 }
 
-// With a path Node does not look at the port.
-function listen(server, options) {
+function listen(server, { host, port, path }) {
   for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(0));
-  server.listen(options, () => {
-    const where = options.path ?? `127.0.0.1:${server.address().port}`;
+  const place = path === undefined ? { host, port } : { path };
+  server.listen({ ...place, backlog: 4096 }, () => {
+    const where = path ?? `${host}:${server.address().port}`;
     process.stdout.write(`listening on ${where}\nbackend node: ${process.versions.node}\n`);
   });
 }

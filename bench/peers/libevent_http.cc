@@ -3,12 +3,12 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <strings.h>
 
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <strings.h>
 #include <system_error>
 
 #include "libevent_server.h"
@@ -60,6 +60,11 @@ void answer_echo(evhttp_request* request, void*) {
   evhttp_send_reply_start(request, HTTP_OK, nullptr);
   if (evbuffer_get_length(body) > 0) evhttp_send_reply_chunk(request, body);
   evhttp_send_reply_end(request);
+}
+
+// evhttp's own would end the connection.
+void answer_nothing_here(evhttp_request* request, void*) {
+  evhttp_send_reply(request, HTTP_NOTFOUND, nullptr, nullptr);
 }
 
 // ---- Chunks ----
@@ -134,6 +139,7 @@ int main(int argc, char** argv) {
   evhttp_set_cb(http, "/echo", peer::answer_echo, nullptr);
   evhttp_set_cb(http, "/upload", peer::answer_upload, nullptr);
   evhttp_set_cb(http, "/chunked", peer::answer_chunked, nullptr);
+  evhttp_set_gencb(http, peer::answer_nothing_here, nullptr);
   evhttp_bind_listener(http, peer::make_listener(base, options, nullptr));
   return event_base_dispatch(base);
 }
