@@ -3,8 +3,8 @@
 //   bazel run -c opt //bench:compare
 //
 // The servers take turns, each sample in a fresh process on a core of its own, under the same load
-// from another core; the load checks every byte. Prints a table for each workload, and writes them to
-// bench/RESULTS.md. Peers whose packages are not installed are named.
+// from another core; the load checks every byte. Prints a table for each workload, and writes them
+// to bench/RESULTS.md. Peers whose packages are not installed are named.
 
 #include <unistd.h>
 

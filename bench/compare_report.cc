@@ -75,9 +75,9 @@ std::string row_text(const CompareTable& table, const CompareRow& row) {
                             median_value(&CompareSample::per_second),
                             median_value(&CompareSample::cpu_us));
   const CompareRow* const bare = table.find("bare epoll");
-  const std::string_view own = row.server->floor.empty() ? "bare epoll" : row.server->floor;
-  const CompareRow* const floor = table.find(own);
-  text += floor == nullptr || bare == nullptr || floor == &row
+  const CompareRow* const own = table.find(row.server->floor);
+  const CompareRow* const floor = own != nullptr ? own : bare;
+  text += floor == nullptr || floor == &row
               ? " |"
               : format(" %.3f |", cpu_ratio(row, *floor).median);
   if (median_value(&CompareSample::p99_us) > 0) {
