@@ -1,5 +1,5 @@
-// Batches of echoes in lock step, for counting instructions: clients and server share one thread, so
-// that each turn of the server finds the same, and two runs of one program execute the same
+// Batches of requests in lock step, for counting instructions: clients and server share one thread,
+// so that each turn of the server finds the same, and two runs of one program execute the same
 // instructions. Shared by servers on any library; nothing here comes from one.
 //
 // What counts is what is below measured_turn(), by which the server handles what is there:
@@ -12,52 +12,70 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace weir::bench {
 
-constexpr int kLockStepMessage = 64;
+// What a client sends, and when it has its answer.
+struct LockStepScript {
+  std::string message;
+  bool (*is_answered)(std::string_view received, const std::string& message);
+};
+
+inline LockStepScript echo_script() {
+  return {std::string(64, 'e'), [](std::string_view received, const std::string& message) {
+            return received == message;
+          }};
+}
+
 // Buffers are made, and functions found by the dynamic linker, in the first batches.
 constexpr int kLockStepWarmup = 64;
 
 // Connections to a server in this thread, and what goes through them.
 class LockStepClients {
  public:
-  LockStepClients(std::uint16_t port, int count) {
-    for (int i = 0; i < count; ++i) sockets_.push_back(connect_to(port));
+  LockStepClients(std::uint16_t port, int count, LockStepScript script)
+      : script_(std::move(script)), clients_(static_cast<std::size_t>(count)) {
+    for (Client& one : clients_) one.fd = connect_to(port);
   }
   ~LockStepClients() {
-    for (const int fd : sockets_) close(fd);
+    for (const Client& one : clients_) close(one.fd);
   }
   LockStepClients(const LockStepClients&) = delete;
   LockStepClients& operator=(const LockStepClients&) = delete;
 
   void send() {
-    for (const int fd : sockets_) {
-      if (write(fd, message_.data(), message_.size()) != std::ssize(message_)) fail("write");
+    for (Client& one : clients_) {
+      one.received.clear();
+      const std::string& message = script_.message;
+      if (write(one.fd, message.data(), message.size()) != std::ssize(message)) fail("write");
     }
-    waiting_ = sockets_;
   }
 
-  // True when every message has come back.
+  // True when every answer has come.
   bool has_all() {
-    std::erase_if(waiting_, [this](int fd) {
-      std::array<char, kLockStepMessage + 1> bytes;
-      const ssize_t got = recv(fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
-      if (got < 0) return false;
-      if (got != std::ssize(message_) || !std::equal(message_.begin(), message_.end(), bytes.begin()))
-        fail("an echo is not what was sent");
-      return true;
-    });
-    return waiting_.empty();
+    bool all = true;
+    for (Client& one : clients_) {
+      std::array<char, 1 << 16> bytes;
+      const ssize_t got = recv(one.fd, bytes.data(), bytes.size(), MSG_DONTWAIT);
+      if (got > 0) one.received.append(bytes.data(), static_cast<std::size_t>(got));
+      all = script_.is_answered(one.received, script_.message) && all;
+    }
+    return all;
   }
 
  private:
+  struct Client {
+    int fd = -1;
+    std::string received = {};
+  };
+
   [[noreturn]] static void fail(const char* what) {
     std::perror(what);
     std::exit(1);
@@ -78,17 +96,15 @@ class LockStepClients {
     return fd;
   }
 
-  std::vector<int> sockets_;
-  std::vector<int> waiting_;
-  std::array<char, kLockStepMessage> message_{"the same in every batch"};
+  LockStepScript script_;
+  std::vector<Client> clients_;
 };
 
 // `turn` handles what is there without waiting; `measured` does the same, and is what counts. Exits
 // with 1 when the server does not answer.
 template <class Turn, class Measured>
-void run_lock_step(std::uint16_t port, int batch, int batches, Turn turn, Measured measured) {
+void run_lock_step(LockStepClients& clients, int batches, Turn turn, Measured measured) {
   constexpr int kTurnsMax = 1000;
-  LockStepClients clients(port, batch);
   for (int i = 0; i < kLockStepWarmup + batches; ++i) {
     clients.send();
     int turns = 0;

@@ -49,9 +49,11 @@ void Connection::put_head(Exchange& exchange, const ResponsePlan& plan) {
     plan.append_to(text);
     return put(exchange, text);
   }
-  plan.append_to(core_.stage_for(*this));
-  out_ += plan.size();
-  exchange.written += plan.size();
+  std::string& staged = core_.stage_for(*this);
+  const std::size_t before = staged.size();
+  plan.append_to(staged);
+  out_ += staged.size() - before;
+  exchange.written += staged.size() - before;
   look_again();
 }
 

@@ -107,9 +107,17 @@ void Fields::write(TextSink& sink) const noexcept {
   for (const Line& line : std::span(lines_, size_)) sink.put_field(name_of(line), value_of(line));
 }
 
+std::size_t Fields::text_size() const noexcept {
+  std::size_t size = size_ * std::string_view(": \r\n").size();
+  for (const Line& line : std::span(lines_, size_)) size += line.name_size + line.value_size;
+  return size;
+}
+
 // ---- Automatic fields ----
 
 void Fields::note_presence(std::string_view name, bool removed) noexcept {
+  // Setting a field only ever ends its suppression.
+  if (!removed && suppressed_ == 0) return;
   for (std::size_t i = 0; i < std::size(kAutomatic); ++i) {
     if (!equals_lower(name, kAutomatic[i])) continue;
     const auto bit = static_cast<std::uint8_t>(1U << i);
@@ -118,6 +126,7 @@ void Fields::note_presence(std::string_view name, bool removed) noexcept {
 }
 
 bool Fields::is_suppressed(std::string_view lower) const noexcept {
+  if (suppressed_ == 0) return false;
   for (std::size_t i = 0; i < std::size(kAutomatic); ++i) {
     if (lower == kAutomatic[i]) return (suppressed_ >> i & 1U) != 0;
   }

@@ -74,6 +74,8 @@ class Fields {
   bool is_suppressed(std::string_view lower) const noexcept;
   // "Name: value CRLF" for each line.
   void write(TextSink& sink) const noexcept;
+  // How many bytes write() writes.
+  std::size_t text_size() const noexcept;
 
  private:
   struct Line {

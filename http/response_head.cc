@@ -142,7 +142,6 @@ Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
   if (auto decided = ResponsePlanner(plan, said).decide(); !decided) {
     return std::unexpected(decided.error());
   }
-  plan.size_ = text_size([&](TextSink& sink) { plan.emit(sink); });
   return plan;
 }
 
@@ -211,12 +210,20 @@ void ResponsePlan::emit(TextSink& sink) const noexcept {
   sink.put("\r\n");
 }
 
+std::size_t ResponsePlan::size() const noexcept {
+  return text_size([this](TextSink& sink) { emit(sink); });
+}
+
 void ResponsePlan::write(std::span<char> out) const noexcept {
-  write_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  write_text(out, size(), [this](TextSink& sink) { emit(sink); });
 }
 
 void ResponsePlan::append_to(std::string& out) const {
-  append_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  // The status line, Date, Connection, Keep-Alive and the framing, each as long as it can be.
+  constexpr std::size_t kOwnMax = 384;
+  const std::size_t fields = facts_.fields == nullptr ? 0 : facts_.fields->text_size();
+  append_at_most(out, kOwnMax + facts_.reason.size() + fields,
+                 [this](TextSink& sink) { emit(sink); });
 }
 
 }  // namespace weir::inline v1::http

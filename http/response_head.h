@@ -48,10 +48,10 @@ class ResponsePlan {
 
   // Bytes of the head, with the empty line. At most about limits::kSentFieldBytesMax, plus four
   // for each field.
-  std::size_t size() const noexcept { return size_; }
+  std::size_t size() const noexcept;
   // Precondition: out.size() >= size(). Writes size() bytes.
   void write(std::span<char> out) const noexcept;
-  // Allocates when `out` has no room for it.
+  // Allocates when `out` has no room for it, or little more.
   void append_to(std::string& out) const;
 
  private:
@@ -75,7 +75,6 @@ class ResponsePlan {
   bool drops_coding_ = false;      // the user's Transfer-Encoding
   bool drops_trailer_ = false;     // the user's Trailer
   bool drops_keep_alive_ = false;  // out of the user's Connection
-  std::size_t size_ = 0;
 };
 
 // The head in Node's order: status line, the user's fields, Date, Connection, Keep-Alive, and

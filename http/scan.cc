@@ -103,6 +103,21 @@ struct TargetEnds {
   }
 };
 
+// The same for less than a vector: halves, of which the second overlaps the first.
+template <class Ends>
+std::size_t scan_short(std::string_view text, std::size_t from) noexcept {
+  constexpr std::size_t kHalf = kWidth / 2;
+  constexpr unsigned kHalfOfBits = 0xff;
+  if (text.size() < from + kHalf) return from;
+  for (const std::size_t at : {from, text.size() - kHalf}) {
+    const auto* address = reinterpret_cast<const __m128i*>(text.data() + at);
+    const auto mask = _mm_movemask_epi8(Ends::in(_mm_loadl_epi64(address)));
+    const unsigned ends = static_cast<unsigned>(mask) & kHalfOfBits;
+    if (ends != 0) return at + static_cast<std::size_t>(std::countr_zero(ends));
+  }
+  return text.size();
+}
+
 // The first byte where the run may end. The last vector overlaps what has been looked at.
 template <class Ends>
 std::size_t scan_vectors(std::string_view text, std::size_t from) noexcept {
@@ -114,7 +129,8 @@ std::size_t scan_vectors(std::string_view text, std::size_t from) noexcept {
     const unsigned ends = ends_at(from);
     if (ends != 0) return from + static_cast<std::size_t>(std::countr_zero(ends));
   }
-  if (from == text.size() || text.size() < kWidth) return from;
+  if (from == text.size()) return from;
+  if (text.size() < kWidth) return scan_short<Ends>(text, from);
   const std::size_t last = text.size() - kWidth;
   const unsigned ends = ends_at(last) >> (from - last);
   return ends == 0 ? text.size() : from + static_cast<std::size_t>(std::countr_zero(ends));

@@ -83,6 +83,7 @@ static_assert(std::ranges::is_sorted(kPhrases, std::less(), &Phrase::status));
 }  // namespace
 
 std::string_view reason_phrase(int status) noexcept {
+  if (status == 200) [[likely]] return "OK";
   const auto* found = std::ranges::lower_bound(kPhrases, status, std::less(), &Phrase::status);
   return found != std::end(kPhrases) && found->status == status ? found->text : "unknown";
 }

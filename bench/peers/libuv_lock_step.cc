@@ -62,8 +62,10 @@ int main(int argc, char** argv) {
   check(uv_listen(reinterpret_cast<uv_stream_t*>(&listener), 4096, on_connection), "uv_listen");
   int length = sizeof address;
   check(uv_tcp_getsockname(&listener, reinterpret_cast<sockaddr*>(&address), &length), "name");
+  weir::bench::LockStepClients clients(ntohs(address.sin_port), std::atoi(argv[1]),
+                                       weir::bench::echo_script());
   weir::bench::run_lock_step(
-      ntohs(address.sin_port), std::atoi(argv[1]), std::atoi(argv[2]),
-      [&] { uv_run(loop, UV_RUN_NOWAIT); }, [&] { measured_turn(loop); });
+      clients, std::atoi(argv[2]), [&] { uv_run(loop, UV_RUN_NOWAIT); },
+      [&] { measured_turn(loop); });
   std::_Exit(0);
 }
