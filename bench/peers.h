@@ -3,16 +3,17 @@
 #include <string>
 #include <vector>
 
-// Servers on other libraries, to compare weir with. Their sources are in bench/peers; they are built
-// when they are asked for, so that a machine without their libraries builds all that is weir's.
+// Servers on other libraries, to compare weir with. Their sources are in bench/peers; they are
+// built when they are asked for, so that a machine without their libraries builds all that is
+// weir's.
 namespace weir::bench {
 
 struct Peer {
   std::string name;
   std::string version;
-  // The servers' commands, complete but for `--port N` (0: the kernel chooses), or for `--unix PATH`
-  // in its place, which the echo servers take. They print what ServerProcess reads. Empty: there
-  // is none.
+  // The servers' commands, complete but for `--port N` (0: the kernel chooses), or for
+  // `--unix PATH` in its place, which the echo servers take. They print what ServerProcess reads.
+  // Empty: there is none.
   std::vector<std::string> echo;
   std::vector<std::string> http;
   // What is missing, and what to install; empty: nothing. It may be one of the two servers only.

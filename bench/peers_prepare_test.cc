@@ -1,5 +1,5 @@
-// What cannot be built or is not installed is skipped, by name and with a reason, and what can be is
-// not. The compilers here are scripts.
+// What cannot be built or is not installed is skipped, by name and with a reason, and what can be
+// is not. The compilers here are scripts.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

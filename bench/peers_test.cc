@@ -1,5 +1,5 @@
-// Each peer that this machine can build does what it is compared in: it sends every byte back, holds
-// no more than a little of what a client does not take, and answers HTTP as weir's servers do.
+// Each peer that this machine can build does what it is compared in: it sends every byte back,
+// holds no more than a little of what a client does not take, and answers HTTP as weir's servers.
 //
 //     peers_test NGINX_STATIC A_SOURCE_OF_THE_PEERS
 #include <gtest/gtest.h>
@@ -152,7 +152,8 @@ Answer take_answer(std::string_view& text) {
   constexpr std::string_view kLength = "\r\nContent-Length: ";
   const std::size_t at = answer.head.find(kLength);
   if (at != std::string::npos) {
-    const std::size_t size = number_of(std::string_view(answer.head).substr(at + kLength.size()), 10);
+    const std::string_view digits = std::string_view(answer.head).substr(at + kLength.size());
+    const std::size_t size = number_of(digits, 10);
     answer.body = text.substr(0, size);
     text.remove_prefix(std::min(size, text.size()));
     return answer;

@@ -11,8 +11,9 @@ namespace weir::bench {
 
 // A server in a process of its own, from its first lines of output to its exit.
 //
-// The server must print `listening on HOST:PORT`, or the path of its Unix socket in their place, and
-// then a line that names its backend. Its stderr is read as well, so that a refusal can be quoted. It is killed with its parent.
+// The server must print `listening on HOST:PORT`, or the path of its Unix socket in their place,
+// and then a line that names its backend. Its stderr is read as well, so that a refusal can be
+// quoted. It is killed with its parent.
 class ServerProcess {
  public:
   // `cpu` is the core to pin the process to; negative leaves it free. The error is the last line
