@@ -12,40 +12,45 @@ Channel* Channel::create(NetPart& net, int fd, bool is_stream_ours, ChannelOwner
 }
 
 Channel::Channel(NetPart& net, int fd, bool ours, ChannelOwner& owner) noexcept
-    : net_(net), owner_(&owner), input_(*this), fd_(fd), ours_(ours) {
-  net_.reactor().adopt(*this);
-  ++net_.reactor().ledger().sockets;
+    : PollOp(on_input), ours_(ours), net_(net), owner_(&owner) {
+  input().fd = fd;
+  net_.channel_added();
+}
+
+Channel::Beside& Channel::beside() {
+  if (beside_ == nullptr) beside_ = std::make_unique<Beside>(*this);
+  return *beside_;
 }
 
 void Channel::connect(int fd, const Address& peer) noexcept {
-  fd_ = fd;
-  connecting_ = std::make_unique<Connecting>(*this);
-  connecting_->fd = fd_;
-  connecting_->peer = peer;
-  net_.reactor().backend().submit(*connecting_);
+  input().fd = fd;
+  Connecting& connecting = beside().connecting;
+  connecting.fd = fd;
+  connecting.peer = peer;
+  net_.reactor().backend().submit(connecting);
 }
 
 void Channel::cancel_connect() noexcept {
-  if (connecting_ != nullptr) net_.reactor().backend().cancel(*connecting_);
+  if (connecting()) net_.reactor().backend().cancel(beside_->connecting);
 }
 
 void Channel::on_connect(Op& op, Completion& completion) noexcept {
   Channel& channel = static_cast<Connecting&>(op).channel;
   const std::int32_t result = completion.result;
-  channel.connecting_.reset();
+  channel.beside_.reset();
   if (channel.closing_) return channel.finish_close_if_idle();
-  if (result < 0) channel.net_.reactor().backend().close(std::exchange(channel.fd_, -1));
+  if (result < 0) channel.net_.reactor().backend().close(std::exchange(channel.input().fd, -1));
   channel.owner_->on_connected(result < 0 ? errno_code(result) : std::error_code());
 }
 
 // ---- Input ----
 
-void Channel::want(Input input) noexcept {
+void Channel::want(Input wish) noexcept {
   if (closing_) return;
-  wanted_ = input;
+  wanted_ = wish;
   if (current_ == wanted_) return;
-  if (!input_.idle()) {
-    net_.reactor().backend().cancel(input_);
+  if (!input().idle()) {
+    net_.reactor().backend().cancel(input());
   } else if (!in_callback_) {
     arm();
   }
@@ -56,17 +61,16 @@ void Channel::arm() noexcept {
   current_ = wanted_;
   if (current_ == Input::none) return;
   // With descriptors a receive is a poll, and a plain call when there is something.
-  const bool messages = descriptors_ != nullptr && descriptors_->receives;
+  const bool messages = beside_ != nullptr && beside_->descriptors.receives;
   const bool receive = current_ == Input::receive;
-  input_.fd = fd_;
-  input_.kind = receive && !messages ? OpKind::recv : OpKind::poll;
-  input_.watch_hangup = !receive;
-  input_.wanted = {receive ? Events::readable : std::uint8_t{0}};
-  net_.reactor().backend().submit(input_);
+  input().kind = receive && !messages ? OpKind::recv : OpKind::poll;
+  input().watch_hangup = !receive;
+  input().wanted = {receive ? Events::readable : std::uint8_t{0}};
+  net_.reactor().backend().submit(input());
 }
 
 void Channel::on_input(Op& op, Completion& completion) noexcept {
-  Channel& channel = static_cast<Receiving&>(op).channel;
+  Channel& channel = static_cast<Channel&>(op);
   if (!channel.closing_ && completion.more) {
     if (op.kind == OpKind::recv) {
       channel.owner_->on_received(std::move(completion.buffer));
@@ -90,7 +94,7 @@ void Channel::input_ended(std::int32_t result) noexcept {
   if (closing_) return finish_close_if_idle();
   const Input ended = std::exchange(current_, Input::none);
   in_callback_ = true;
-  if (ended == Input::receive && input_.kind == OpKind::poll && result > 0) {
+  if (ended == Input::receive && input().kind == OpKind::poll && result > 0) {
     receive_messages();
   } else if (ended == Input::receive && result == 0) {
     report_peer_ended();
@@ -117,16 +121,16 @@ void Channel::input_while_handing_over(Completion& completion) noexcept {
 // One call for each readiness: other sockets have their turn in between.
 void Channel::receive_messages() noexcept {
   char room[limits::kMessageBytesMax];
-  std::vector<int>& passed = descriptors_->incoming;
+  std::vector<int>& passed = beside_->descriptors.incoming;
   const std::int32_t result =
-      net_.reactor().backend().receive_with_descriptors(fd_, room, passed);
+      net_.reactor().backend().receive_with_descriptors(fd(), room, passed);
   if (result == -EAGAIN) return;
   if (result < 0) return owner_->on_broken(errno_code(result), "read");
-  for (const int fd : std::exchange(passed, {})) {
+  for (const int one : std::exchange(passed, {})) {
     if (owner_ == nullptr || closing_) {
-      net_.reactor().backend().close(fd);
+      net_.reactor().backend().close(one);
     } else {
-      owner_->on_descriptor_received(fd);
+      owner_->on_descriptor_received(one);
     }
   }
   if (closing_) return;
@@ -138,17 +142,16 @@ void Channel::receive_messages() noexcept {
 }
 
 void Channel::receive_descriptors() {
-  if (descriptors_ == nullptr) descriptors_ = std::make_unique<PassedDescriptors>();
-  descriptors_->receives = true;
+  beside().descriptors.receives = true;
   // A receive that is armed already is armed anew, as a poll.
-  if (current_ == Input::receive && !input_.idle()) net_.reactor().backend().cancel(input_);
+  if (current_ == Input::receive && !input().idle()) net_.reactor().backend().cancel(input());
 }
 
 void Channel::hangup_seen(Events events) noexcept {
   const bool reset = events.has(Events::error);
   // io_uring may merge the event of a reset into that of the FINs before it.
   if (reset || events.has(Events::hangup)) {
-    const int error = net_.reactor().backend().get(fd_, SocketFact::pending_error);
+    const int error = net_.reactor().backend().get(fd(), SocketFact::pending_error);
     // Behind the peer's FIN a reset is the answer to what was written.
     const char* found_by = peer_ended_ ? "write" : "read";
     const bool broken = reset || error > 0;
@@ -165,7 +168,7 @@ void Channel::report_peer_ended() noexcept {
 }
 
 bool Channel::has_unread() const noexcept {
-  return net_.reactor().backend().get(fd_, SocketFact::unread_bytes) > 0;
+  return net_.reactor().backend().get(fd(), SocketFact::unread_bytes) > 0;
 }
 
 // ---- Output ----
@@ -207,20 +210,20 @@ WriteQueue::Push Channel::account(WriteQueue::Push pushed, std::size_t before) n
 }
 
 void Channel::flush() noexcept {
-  if (output_ == nullptr || closing_ || connecting_ != nullptr || sending()) return;
+  if (output_ == nullptr || closing_ || sending() || connecting()) return;
   if (output_->queue.empty()) return drop_output();
   Output& output = *output_;
   output.op.passed_fd = -1;
   std::size_t count = 0;
   if (output.queue.next_file() == nullptr) {
-    const std::size_t bytes_max = descriptors_ == nullptr ? weir::limits::kSendBytesMax
-                                                          : prepare_descriptor(output.op);
+    const std::size_t bytes_max = beside_ == nullptr ? weir::limits::kSendBytesMax
+                                                     : prepare_descriptor(output.op);
     count = output.queue.gather(output.pieces, bytes_max);
   }
   const std::span<const iovec> pieces(output.pieces.data(), count);
   const FileRange* file = output.queue.file_behind(pieces);
   if (file != nullptr && goes_with_file(pieces)) return submit_file(pieces, *file);
-  output.op.fd = fd_;
+  output.op.fd = fd();
   output.op.pieces = pieces;
   net_.reactor().backend().submit(output.op);
 }
@@ -231,7 +234,7 @@ bool Channel::goes_with_file(std::span<const iovec> pieces) const noexcept {
 
 void Channel::submit_file(std::span<const iovec> before, const FileRange& range) noexcept {
   SendFileOp& op = output_->file_op;
-  op.fd = fd_;
+  op.fd = fd();
   op.before = before;
   op.file = range.file.fd();
   op.shared = !ours_;
@@ -260,7 +263,7 @@ void Channel::send_ended(std::int32_t result, const char* syscall) noexcept {
     return;
   }
   const auto sent = static_cast<std::size_t>(result);
-  if (descriptors_ != nullptr) descriptors_sent(sent);
+  if (beside_ != nullptr) descriptors_sent(sent);
   const std::size_t before = output_->queue.memory();
   const bool drained = output_->queue.sent(sent);
   net_.unqueued(before - output_->queue.memory());
@@ -269,14 +272,13 @@ void Channel::send_ended(std::int32_t result, const char* syscall) noexcept {
 }
 
 void Channel::pass_descriptor(int fd, std::size_t size) {
-  if (descriptors_ == nullptr) descriptors_ = std::make_unique<PassedDescriptors>();
-  descriptors_->outgoing.push_back({.ahead = queued() - size, .fd = fd});
+  beside().descriptors.outgoing.push_back({.ahead = queued() - size, .fd = fd});
 }
 
 // A send carries at most one descriptor, with its first byte, and ends before the next one. Returns
 // how many bytes it may have.
 std::size_t Channel::prepare_descriptor(SendOp& op) noexcept {
-  const auto& outgoing = descriptors_->outgoing;
+  const auto& outgoing = beside_->descriptors.outgoing;
   std::size_t next = 0;
   if (!outgoing.empty() && outgoing[0].ahead == 0) op.passed_fd = outgoing[next++].fd;
   if (next == outgoing.size()) return weir::limits::kSendBytesMax;
@@ -284,7 +286,7 @@ std::size_t Channel::prepare_descriptor(SendOp& op) noexcept {
 }
 
 void Channel::descriptors_sent(std::size_t sent) noexcept {
-  auto& outgoing = descriptors_->outgoing;
+  auto& outgoing = beside_->descriptors.outgoing;
   if (output_->op.passed_fd >= 0 && sent > 0) {
     net_.reactor().backend().close(outgoing.front().fd);
     outgoing.erase(outgoing.begin());
@@ -297,7 +299,7 @@ void Channel::drop_output() noexcept {
 }
 
 void Channel::shutdown_write() noexcept {
-  net_.reactor().backend().shutdown(fd_, Direction::write);
+  net_.reactor().backend().shutdown(fd(), Direction::write);
 }
 
 // ---- Closing ----
@@ -307,8 +309,8 @@ void Channel::close(CloseMode mode) noexcept {
   closing_ = true;
   close_mode_ = mode;
   Backend& backend = net_.reactor().backend();
-  if (connecting_ != nullptr) backend.cancel(*connecting_);
-  if (!input_.idle()) backend.cancel(input_);
+  cancel_connect();
+  if (!input().idle()) backend.cancel(input());
   if (sending()) {
     backend.cancel(output_->op);
     backend.cancel(output_->file_op);
@@ -323,30 +325,28 @@ void Channel::leave(CloseMode mode) noexcept {
   close(mode);
 }
 
-void Channel::abandon() noexcept { leave(CloseMode::destroy); }
-
 // The one place where the fd is closed.
 void Channel::finish_close_if_idle() noexcept {
-  if (!input_.idle() || sending() || connecting_ != nullptr) return;
-  Reactor& reactor = net_.reactor();
+  if (!input().idle() || sending() || connecting()) return;
+  NetPart& net = net_;
+  Backend& backend = net.reactor().backend();
   ChannelOwner* owner = owner_;
-  if (descriptors_ != nullptr) {
-    for (const auto& [ahead, fd] : descriptors_->outgoing) reactor.backend().close(fd);
+  if (beside_ != nullptr) {
+    for (const auto& [ahead, one] : beside_->descriptors.outgoing) backend.close(one);
   }
   const bool hand_over = close_mode_ == CloseMode::hand_over && owner != nullptr;
-  if (close_mode_ == CloseMode::reset && fd_ >= 0) {
-    reactor.backend().set(fd_, SocketOption::reset_on_close, 1);
-  } else if (close_mode_ == CloseMode::destroy && ours_ && fd_ >= 0) {
-    reactor.backend().shutdown(fd_, Direction::both);
+  if (close_mode_ == CloseMode::reset && fd() >= 0) {
+    backend.set(fd(), SocketOption::reset_on_close, 1);
+  } else if (close_mode_ == CloseMode::destroy && ours_ && fd() >= 0) {
+    backend.shutdown(fd(), Direction::both);
   }
   if (hand_over) {
-    reactor.backend().release(fd_);
-  } else if (fd_ >= 0) {
-    reactor.backend().close(fd_);
-    net_.connection_closed();
+    backend.release(fd());
+  } else if (fd() >= 0) {
+    backend.close(fd());
+    net.connection_closed();
   }
-  --reactor.ledger().sockets;
-  net_.channels().destroy(this);
+  net.remove_channel(*this);
   if (owner != nullptr) owner->on_closed();
 }
 

@@ -80,17 +80,18 @@ struct PassedDescriptors {
   bool receives = false;
 };
 
-// Owned by the reactor: it outlives its owner until its last operation has ended. Invariants:
+// Owned by the reactor: it outlives its owner until its last operation has ended. There is one for
+// each connection, however idle: its size counts. Invariants:
 //   - one input operation at a time: a receive, or a watch for hangups when nobody reads
 //   - one send at a time; bytes queued behind it are gathered when it has completed
 //   - the fd is closed only when no operation is in flight on it
-class Channel final : public Resident {
+class Channel final : private PollOp {  // its input operation; a base needs no way back
  public:
   // Takes over the fd, -1 for one that is yet to connect. Null when memory is refused; the fd is
   // the caller's then.
   static Channel* create(NetPart& net, int fd, bool is_stream_ours, ChannelOwner& owner) noexcept;
 
-  int fd() const noexcept { return fd_; }
+  int fd() const noexcept { return PollOp::fd; }
 
   // Takes over and connects the fd; on_connected() follows. Until then only queueing is allowed.
   void connect(int fd, const Address& peer) noexcept;
@@ -100,7 +101,7 @@ class Channel final : public Resident {
   // What to do about input from now on. A change takes effect when the operation in flight has
   // ended; bytes that come before that are still delivered.
   enum class Input : std::uint8_t { none, receive, watch };
-  void want(Input input) noexcept;
+  void want(Input wish) noexcept;
   // A receive is in flight, and is to go on.
   bool receiving() const noexcept {
     return current_ == Input::receive && wanted_ == Input::receive;
@@ -135,29 +136,30 @@ class Channel final : public Resident {
   void close(CloseMode mode) noexcept;
   // The owner goes away: as close(), but tells nobody.
   void leave(CloseMode mode) noexcept;
-  void abandon() noexcept override;
   ChannelOwner* owner() const noexcept { return owner_; }
   bool closing() const noexcept { return closing_; }
 
  private:
   friend class NetPart;
   friend class Slab<Channel>;
-  struct Receiving : PollOp {
-    explicit Receiving(Channel& its_channel) noexcept
-        : PollOp(on_input), channel(its_channel) {
-      watch_hangup = true;
-    }
-    Channel& channel;
-  };
-
   struct Connecting : ConnectOp {
     explicit Connecting(Channel& its_channel) noexcept
         : ConnectOp(on_connect), channel(its_channel) {}
     Channel& channel;
   };
 
+  // What most channels have no use for: until the connection stands, the first; then the other.
+  struct Beside {
+    explicit Beside(Channel& channel) noexcept : connecting(channel) {}
+    Connecting connecting;
+    PassedDescriptors descriptors;
+  };
+
   Channel(NetPart& net, int fd, bool ours, ChannelOwner& owner) noexcept;
   ~Channel() = default;
+  PollOp& input() noexcept { return *this; }
+  bool connecting() const noexcept { return beside_ != nullptr && !beside_->connecting.idle(); }
+  Beside& beside();
   static void on_connect(Op& op, Completion& completion) noexcept;
   static void on_input(Op& op, Completion& completion) noexcept;
   static void on_send(Op& op, Completion& completion) noexcept;
@@ -178,20 +180,19 @@ class Channel final : public Resident {
   void descriptors_sent(std::size_t sent) noexcept;
   void finish_close_if_idle() noexcept;
 
-  NetPart& net_;
-  ChannelOwner* owner_;
-  Output* output_ = nullptr;
-  std::unique_ptr<Connecting> connecting_;  // until the connection stands
-  std::unique_ptr<PassedDescriptors> descriptors_;
-  Receiving input_;
-  int fd_;
+  // First what fits behind the operation.
   Input wanted_ = Input::none;
   Input current_ = Input::none;
+  CloseMode close_mode_ : 2 = CloseMode::finish;
   bool ours_ : 1;             // the connection is not shared with a duplicate elsewhere
   bool peer_ended_ : 1 = false;  // told
   bool closing_ : 1 = false;
   bool in_callback_ : 1 = false;
-  CloseMode close_mode_ = CloseMode::finish;
+  NetPart& net_;
+  ChannelOwner* owner_;
+  Output* output_ = nullptr;
+  std::unique_ptr<Beside> beside_;
 };
+static_assert(sizeof(Channel) == 72);
 
 }  // namespace weir::inline v1::net

@@ -2,13 +2,29 @@
 
 namespace weir::inline v1::net {
 
-NetPart::NetPart(Reactor& reactor) noexcept : reactor_(reactor), reaper_(*this) {
+NetPart::NetPart(Reactor& reactor) noexcept
+    : reactor_(reactor), resident_(*this), reaper_(*this) {
   set_budget(limits::kReactorQueueBytesDefault);
 }
 
 NetPart::~NetPart() {
   reap();
   while (!spare_.empty()) outputs_.destroy(&spare_.pop_front());
+}
+
+void NetPart::channel_added() noexcept {
+  ++reactor_.ledger().sockets;
+  if (!resident_.linked()) reactor_.adopt(resident_);
+}
+
+void NetPart::remove_channel(Channel& channel) noexcept {
+  --reactor_.ledger().sockets;
+  channels_.destroy(&channel);
+  if (channels_.live() == 0) resident_.unlink();
+}
+
+void NetPart::Channels::abandon() noexcept {
+  net.channels_.for_each([](Channel& channel) { channel.leave(CloseMode::destroy); });
 }
 
 Output* NetPart::take_output(const QueueLimits& limits, Op::Done done,

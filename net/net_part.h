@@ -26,6 +26,9 @@ class NetPart {
 
   Reactor& reactor() noexcept { return reactor_; }
   Slab<Channel>& channels() noexcept { return channels_; }
+  // Of each channel, by itself.
+  void channel_added() noexcept;
+  void remove_channel(Channel& channel) noexcept;
   Slab<Lookup>& lookups() noexcept { return lookups_; }
 
   // Defaults of connecting to names, see ConnectOptions.
@@ -61,11 +64,18 @@ class NetPart {
         : Task([](Task& task) noexcept { static_cast<Reaper&>(task).net.reap(); }), net(its_net) {}
     NetPart& net;
   };
+  // Stands for all channels in the reactor's list.
+  struct Channels final : Resident {
+    explicit Channels(NetPart& its_net) noexcept : net(its_net) {}
+    void abandon() noexcept override;
+    NetPart& net;
+  };
   void reap() noexcept;
   void shed() noexcept;
 
   Reactor& reactor_;
   Slab<Channel> channels_;
+  Channels resident_;
   Slab<Lookup> lookups_;
   Slab<Output> outputs_;
   IntrusiveList<Output> in_use_;

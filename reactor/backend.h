@@ -47,9 +47,9 @@ struct Op : ListNode {
 
   Done done;
   int fd = -1;
+  std::uint32_t slot = kNoSlot;  // the backend's own note
   OpKind kind;
   OpState state = OpState::idle;
-  std::uint32_t slot = kNoSlot;  // the backend's own note
 
   static constexpr std::uint32_t kNoSlot = UINT32_MAX;
   bool idle() const noexcept { return state == OpState::idle; }

@@ -17,8 +17,10 @@ namespace weir::inline v1 {
 template <class T>
 class Slab {
   struct Slot {
-    alignas(T) std::byte object[sizeof(T)];
-    Slot* next_free = nullptr;
+    union {
+      Slot* next_free = nullptr;
+      alignas(T) std::byte object[sizeof(T)];
+    };
     std::uint32_t generation = 0;  // odd exactly when the slot holds an object
   };
 
@@ -57,7 +59,8 @@ class Slab {
   template <class... Arguments>
   [[nodiscard]] T* create(Arguments&&... arguments) noexcept {
     if (free_ == nullptr && !grow()) return nullptr;
-    Slot* slot = std::exchange(free_, free_->next_free);
+    Slot* slot = free_;
+    free_ = slot->next_free;
     ++slot->generation;
     ++live_;
     return ::new (static_cast<void*>(slot->object)) T(std::forward<Arguments>(arguments)...);
@@ -80,6 +83,17 @@ class Slab {
 
   std::size_t live() const noexcept { return live_; }
 
+  // Visits every object, those of a fresh slab in the order of their making; the visitor may
+  // destroy any. Made meanwhile: visited or not.
+  template <class Visitor>
+  void for_each(Visitor&& visit) {
+    for (Block* block = blocks_; block != nullptr; block = block->next) {
+      for (Slot& slot : block->slots) {
+        if ((slot.generation & 1) == 1) visit(*reinterpret_cast<T*>(slot.object));
+      }
+    }
+  }
+
  private:
   static constexpr std::size_t kSlotsPerBlock = sizeof(T) >= 4096 ? 4 : 32;
   struct Block {
@@ -94,12 +108,16 @@ class Slab {
     void* memory = memory::allocate(sizeof(Block));
     if (memory == nullptr) return false;
     Block* block = ::new (memory) Block();
-    block->next = std::exchange(blocks_, block);
-    for (Slot& slot : block->slots) slot.next_free = std::exchange(free_, &slot);
+    *std::exchange(last_next_, &block->next) = block;
+    for (std::size_t i = kSlotsPerBlock; i > 0; --i) {
+      Slot& slot = block->slots[i - 1];
+      slot.next_free = std::exchange(free_, &slot);
+    }
     return true;
   }
 
   Block* blocks_ = nullptr;
+  Block** last_next_ = &blocks_;
   Slot* free_ = nullptr;
   std::size_t live_ = 0;
 };
