@@ -13,6 +13,7 @@
 namespace weir::inline v1::net {
 
 class Socket;
+struct SocketGuard;
 
 // Owner thread; made with the first socket or server of a reactor, gone with the reactor.
 class NetPart {
@@ -30,6 +31,9 @@ class NetPart {
   void channel_added() noexcept;
   void remove_channel(Channel& channel) noexcept;
   Slab<Lookup>& lookups() noexcept { return lookups_; }
+
+  // The handlers of sockets that are running, the innermost first; see socket_state.h.
+  SocketGuard* guards = nullptr;
 
   // Defaults of connecting to names, see ConnectOptions.
   bool auto_select_family = true;

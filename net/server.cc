@@ -17,27 +17,33 @@ constexpr int kNoListener = -2;   // another server accepts
 
 }  // namespace
 
-// Sockets of all servers of a reactor.
-struct SocketSlab {
-  explicit SocketSlab(Reactor&) noexcept {}
-  static SocketSlab& of(NetPart& net) { return net.reactor().part<SocketSlab>(); }
+// Outlives the server until no handler is running and the last of its sockets has gone.
+struct Server::Events : Socket::Shared {
+  Events(NetPart& its_net, Server& its_server, const SocketOptions& its_options) noexcept
+      : Shared{.net = its_net, .options = &socket_options, .server = &its_server,
+               .events = &sockets},
+        socket_options(its_options) {}
   static void destroy(void* socket) noexcept {
     auto* dying = static_cast<Socket*>(socket);
-    Reactor& reactor = dying->reactor();
-    reactor.part<SocketSlab>().sockets.destroy(dying);
+    static_cast<Events*>(dying->shared_)->slab.destroy(dying);
   }
-  Slab<Socket> sockets;
-};
+  // Visits every socket but those whose memory is about to go.
+  template <class Visitor>
+  void for_each_socket(Visitor&& visit) {
+    slab.for_each([&](Socket& socket) {
+      if (!socket.retired_) visit(socket);
+    });
+  }
 
-struct Server::Events {
+  SocketOptions socket_options;
   SocketEvents sockets;
+  Slab<Socket> slab;
   Event<Socket&> connection;
   Event<Server&> listening;
   Event<Server&, const Error&> error;
   Event<Server&, const Drop&> drop;
   Event<Server&> close;
-  // A handler has destroyed the server; these tables outlive it until no handler is running.
-  bool server_gone = false;
+  bool server_gone = false;  // a handler has destroyed it
 };
 
 struct Server::Pending {
@@ -61,11 +67,9 @@ Server::Server(Reactor& reactor, ServerOptions options)
     : Task([](Task& task) noexcept { static_cast<Server&>(task).service(); }),
       net_(NetPart::of(reactor)),
       options_(options),
-      events_(std::make_unique<Events>()),
+      events_(std::make_unique<Events>(net_, *this, options_.socket)),
       open_max_(options_.max_connections.value_or(kNoLimit)),
-      pending_(std::make_unique<Pending>()) {
-  SocketSlab::of(net_);
-}
+      pending_(std::make_unique<Pending>()) {}
 
 Server::~Server() {
   events_->server_gone = true;
@@ -73,10 +77,12 @@ Server::~Server() {
   if (listener_ != nullptr) listener_->abandon();
   for (Listener* listener : closers_) listener->abandon();
   // A handler of a socket or of the server may be running: memory goes in a task of its own.
-  for (Socket* socket : sockets_) {
-    socket->abandon();
-    net_.destroy_later({socket, SocketSlab::destroy});
-  }
+  events_->server = nullptr;
+  events_->events = nullptr;
+  events_->for_each_socket([this](Socket& socket) {
+    socket.abandon();
+    net_.destroy_later({&socket, Events::destroy});
+  });
   net_.destroy_later(
       {events_.release(), [](void* events) noexcept { delete static_cast<Events*>(events); }});
   let_reactor_go();
@@ -100,7 +106,7 @@ ServerCounters Server::counters() const noexcept {
 SocketEvents& Server::own_events() { return events_->sockets; }
 
 void Server::data_listener_added() {
-  for (Socket* socket : sockets_) socket->data_listener_added();
+  events_->for_each_socket([](Socket& socket) { socket.data_listener_added(); });
 }
 
 // ---- Listening ----
@@ -265,15 +271,13 @@ void Server::take(int fd) noexcept {
   if (refuse(fd)) return;
   Socket* socket = nullptr;
   if (memory::is_plentiful()) {
-    socket = SocketSlab::of(net_).sockets.create(*this, net_, options_.socket, events_->sockets);
+    socket = events_->slab.create(*events_);
   }
   if (socket == nullptr || !socket->open(fd)) {
-    if (socket != nullptr) SocketSlab::destroy(socket);
+    if (socket != nullptr) Events::destroy(socket);
     net_.reactor().backend().close(fd);
     return report({.code = errno_code(ENOMEM), .syscall = "accept", .address = address_});
   }
-  socket->server_index_ = static_cast<std::uint32_t>(sockets_.size());
-  sockets_.push_back(socket);
   count_open(open_ + 1);
   if (options_.pause_on_connect) socket->pause();
   Events& events = *events_;
@@ -351,24 +355,24 @@ void Server::on_listener_closed(Listener& listener) noexcept {
 
 void Server::drain(Duration patience) {
   if (listening() || pending_->lookup != nullptr) static_cast<void>(close());
-  for (Socket* socket : sockets_) socket->drain();
-  if (sockets_.empty()) return;
+  bool any = false;
+  events_->for_each_socket([&any](Socket& socket) {
+    socket.drain();
+    any = true;
+  });
+  if (!any) return;
   drain_timer_ = net_.reactor().after(patience, [this] { close_all_connections(); });
   if (!drain_timer_.armed()) close_all_connections();  // nobody would end it, for want of memory
 }
 
 void Server::close_all_connections() {
-  for (Socket* socket : sockets_) socket->destroy();
+  events_->for_each_socket([](Socket& socket) { socket.destroy(); });
 }
 
 // The socket's 'close' has been emitted: its memory goes in a task, when no handler can run.
 void Server::reclaim(Socket& socket) {
-  Socket* moved = sockets_.back();
-  sockets_[socket.server_index_] = moved;
-  moved->server_index_ = socket.server_index_;
-  sockets_.pop_back();
-  socket.server_ = nullptr;
-  net_.destroy_later({&socket, SocketSlab::destroy});
+  socket.retired_ = true;
+  net_.destroy_later({&socket, Events::destroy});
   if (done()) net_.reactor().schedule(*this);
 }
 

@@ -155,11 +155,10 @@ class Server final : public SocketListeners<Server>,
 
   NetPart& net_;
   ServerOptions options_;
-  std::unique_ptr<Events> events_;
+  std::unique_ptr<Events> events_;  // and the sockets
   Listener* listener_ = nullptr;
   std::unique_ptr<BalancerSeat> seat_;
   Address address_;
-  std::vector<Socket*> sockets_;
   std::vector<Listener*> closers_;  // closed by us, their fds are still open
   Tally open_;      // sockets whose 'close' has not come
   Tally open_max_;  // or kNoLimit

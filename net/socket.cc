@@ -9,56 +9,59 @@
 
 namespace weir::inline v1::net {
 
-Socket::Socket(Reactor& reactor, SocketOptions options)
-    : Task(run_service), net_(NetPart::of(reactor)), options_(nullptr) {
-  Own& mine = own();
-  mine.options = options;
-  options_ = &mine.options;
+Socket::Socket(Reactor& reactor, SocketOptions options) : Task(run_service), shared_(nullptr) {
+  own_ = new Own(*this, NetPart::of(reactor));
+  own_->options = options;
+  shared_ = &own_->shared;
   allow_half_open_ = options.allow_half_open;
 }
 
-Socket::Socket(Server& server, NetPart& net, const SocketOptions& options, SocketEvents& shared)
-    : Task(run_service), net_(net), server_(&server), options_(&options), shared_(&shared) {
-  allow_half_open_ = options.allow_half_open;
+Socket::Socket(Shared& shared) : Task(run_service), shared_(&shared) {
+  allow_half_open_ = options().allow_half_open;
 }
 
 Socket::~Socket() {
-  const bool listener_running = guard_ != nullptr;
+  const bool listener_running = is_guarded();
   part_pipes();
   abandon();
   if (own_ == nullptr) return;
   if (listener_running) {
-    net_.destroy_later({own_, [](void* own) noexcept { delete static_cast<Own*>(own); }});
+    net().destroy_later({own_, [](void* own) noexcept { delete static_cast<Own*>(own); }});
   } else {
     delete own_;
   }
 }
 
+bool Socket::is_guarded() const noexcept {
+  const Guard* guard = net().guards;
+  while (guard != nullptr && guard->socket != this) guard = guard->previous;
+  return guard != nullptr;
+}
+
 // The connection ends without telling anybody; emissions that are running stop.
 void Socket::abandon() noexcept {
-  for (Guard* guard = guard_; guard != nullptr; guard = guard->previous) guard->socket = nullptr;
-  guard_ = nullptr;
+  for (Guard* guard = net().guards; guard != nullptr; guard = guard->previous) {
+    if (guard->socket == this) guard->socket = nullptr;
+  }
   if (own_ != nullptr) {
     drop_dialing();
     own_->stop.reset();
     const int fd = std::exchange(own_->detached_fd, -1);
-    if (channel_ == nullptr && fd >= 0) net_.reactor().backend().close(fd);
+    if (channel_ == nullptr && fd >= 0) reactor().backend().close(fd);
   }
   if (channel_ != nullptr) {
     const CloseMode mode = destroy_mode();
     std::exchange(channel_, nullptr)->leave(mode);
   }
   let_reactor_go();
-  idle_.reset();
+  aside_.reset();
   unlink();
-  server_ = nullptr;
-  shared_ = nullptr;
   state_ = State::closed;
   if (user_ != nullptr) std::exchange(user_, nullptr)->on_stream_gone();
 }
 
 Socket::Own& Socket::own() {
-  if (own_ == nullptr) own_ = new Own(*this);
+  if (own_ == nullptr) own_ = new Own(*this, net());
   return *own_;
 }
 
@@ -97,18 +100,18 @@ Write Socket::closed_write() {
 Write Socket::write(Buffer&& bytes) {
   if (!writable()) return closed_write();
   const std::size_t size = bytes.size();
-  return after_push(channel_->push(std::move(bytes), options_->queue), size);
+  return after_push(channel_->push(std::move(bytes), options().queue), size);
 }
 
 Write Socket::write(std::string_view bytes) {
   if (!writable()) return closed_write();
-  return after_push(channel_->push_copy(bytes, options_->queue), bytes.size());
+  return after_push(channel_->push_copy(bytes, options().queue), bytes.size());
 }
 
 Write Socket::queue_file(FileRange&& range) {
   if (!writable()) return closed_write();
   const auto size = static_cast<std::size_t>(range.size);
-  return after_push(channel_->push_file(std::move(range), options_->queue), size);
+  return after_push(channel_->push_file(std::move(range), options().queue), size);
 }
 
 Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
@@ -121,7 +124,7 @@ Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
     case WriteQueue::Push::refused: break;
     case WriteQueue::Push::no_memory: destroy(errno_code(ENOMEM)); return Write::closed;
   }
-  switch (options_->policy) {
+  switch (options().policy) {
     case QueuePolicy::pause:
       throttled_ = true;
       update_input();
@@ -161,7 +164,7 @@ Expected<void> Socket::reset_and_destroy() {
   if (state_ == State::closed || state_ == State::closing) return {};
   if (state_ == State::fresh) return failure({.code = Mistake::socket_closed});
   const bool tcp = connecting() ? own().dialing->options.path.empty()
-                                : remote_.family != Family::none;
+                                : is_ip();
   if (!tcp) {
     return failure({.code = Mistake::bad_handle_type,
                     .syscall = "",
@@ -182,7 +185,7 @@ bool Socket::consuming() const noexcept {
   if (paused_ || detaching_) return false;
   if (own_ != nullptr && own_->source.pipe_is_blocked()) return false;
   if (user_ != nullptr) return true;
-  if (flowing_ || (shared_ != nullptr && !shared_->data.empty())) return true;
+  if (flowing_ || (server_events() != nullptr && !server_events()->data.empty())) return true;
   return own_ != nullptr && (!own_->events.data.empty() || !own_->source.pipes_out.empty());
 }
 
@@ -192,16 +195,16 @@ bool Socket::consuming() const noexcept {
 // more than was on its way. When memory is in demand it is cancelled at once.
 void Socket::update_input() {
   if (state_ != State::open) return;
-  const bool receive = !peer_fin_ && consuming() && !throttled_ && held_ == nullptr;
-  const Reactor& reactor = net_.reactor();
+  const bool receive = !peer_fin_ && consuming() && !throttled_ && !holds_input();
+  Reactor& reactor = net().reactor();
   const bool paused = paused_ || (own_ != nullptr && own_->source.pipe_is_blocked());
-  const bool holds_little = held_ == nullptr || held_->size() < 2;
+  const bool holds_little = !holds_input() || aside_->held->size() < 2;
   const bool just_paused = paused && holds_little && !reactor.memory_in_demand() &&
-                           paused_in_turn_ == static_cast<std::uint32_t>(reactor.turn());
+                           paused_in_turn_ == static_cast<std::uint16_t>(reactor.turn());
   if (receive) {
     channel_->want(Channel::Input::receive);
   } else if (just_paused && channel_->receiving() && !peer_fin_ && !throttled_) {
-    net_.reactor().schedule_next_turn(*this);
+    reactor.schedule_next_turn(*this);
   } else {
     channel_->want(Channel::Input::watch);
   }
@@ -217,13 +220,17 @@ void Socket::set_user(StreamUser* user) {
 
 void Socket::set_queue_limits(const QueueLimits& limits) {
   Own& mine = own();
-  if (options_ != &mine.options) mine.options = *options_;
-  options_ = &mine.options;
+  if (shared_ != &mine.shared && !own_options_) {
+    mine.options = options();
+    own_options_ = true;
+  }
   mine.options.queue = limits;
 }
 
+const SocketOptions& Socket::own_options() const noexcept { return own_->options; }
+
 void Socket::note_pause() noexcept {
-  paused_in_turn_ = static_cast<std::uint32_t>(net_.reactor().turn());
+  paused_in_turn_ = static_cast<std::uint16_t>(reactor().turn());
   look_again();
 }
 
@@ -242,30 +249,48 @@ void Socket::resume() {
 void Socket::on_received(Buffer bytes) noexcept {
   bytes_read_ += bytes.size();
   touch();
-  if (state_ == State::open && consuming() && held_ == nullptr) {
+  if (state_ == State::open && consuming() && !holds_input()) {
     deliver(std::move(bytes));
     return;
   }
-  if (held_ == nullptr) held_ = std::make_unique<std::vector<Buffer>>();
-  held_->push_back(std::move(bytes));
+  if (!holds_input()) aside().held = std::make_unique<std::vector<Buffer>>();
+  aside_->held->push_back(std::move(bytes));
   update_input();
 }
 
 // False when the socket was destroyed or closed.
 bool Socket::deliver_held() {
-  while (held_ != nullptr && consuming()) {
-    Buffer next = std::move(held_->front());
-    held_->erase(held_->begin());
-    if (held_->empty()) held_.reset();
+  while (holds_input() && consuming()) {
+    std::vector<Buffer>& held = *aside_->held;
+    Buffer next = std::move(held.front());
+    held.erase(held.begin());
+    if (held.empty()) drop_held();
     if (!deliver(std::move(next)) || state_ != State::open) return false;
   }
-  if (peer_fin_ && !end_emitted_ && held_ == nullptr && !text_waits()) return peer_end();
+  if (peer_fin_ && !end_emitted_ && !holds_input() && !text_waits()) return peer_end();
   return true;
+}
+
+bool Socket::holds_input() const noexcept { return aside_ != nullptr && aside_->held != nullptr; }
+
+void Socket::drop_held() noexcept {
+  if (!holds_input()) return;
+  aside_->held.reset();
+  tidy_aside();
+}
+
+Socket::Aside& Socket::aside() {
+  if (aside_ == nullptr) aside_ = std::make_unique<Aside>(*this);
+  return *aside_;
+}
+
+void Socket::tidy_aside() noexcept {
+  if (aside_->held == nullptr && aside_->timeout == Duration::zero()) aside_.reset();
 }
 
 void Socket::on_peer_ended() noexcept {
   peer_fin_ = true;
-  if (held_ == nullptr && !text_waits()) peer_end();
+  if (!holds_input() && !text_waits()) peer_end();
 }
 
 bool Socket::peer_end() {
@@ -281,7 +306,7 @@ bool Socket::peer_end() {
 }
 
 bool Socket::undelivered_input() const noexcept {
-  return held_ != nullptr || (channel_ != nullptr && channel_->has_unread());
+  return holds_input() || (channel_ != nullptr && channel_->has_unread());
 }
 
 // ---- Service: what a handler or a completion has left to do ----
@@ -292,7 +317,7 @@ void Socket::service() noexcept {
   if (close_due_) return finish_close();
   if (!complete_writes()) return;
   if (state_ == State::connecting) return dial();
-  if (state_ == State::closed && server_ != nullptr) return retire();
+  if (state_ == State::closed && server() != nullptr) return retire();
   if (state_ != State::open) return;
   if (!deliver_held()) return;
   if (auto_end_due_ && !ended_ && !detaching_) {
@@ -329,7 +354,7 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
     return;
   }
   touch();
-  if (throttled_ && channel_->queued() <= options_->queue.low_water) {
+  if (throttled_ && channel_->queued() <= options().queue.low_water) {
     throttled_ = false;
     update_input();
   }
@@ -384,7 +409,7 @@ void Socket::begin_close(CloseMode mode) {
   }
   state_ = State::closing;
   stop_idle_timer();
-  held_.reset();
+  drop_held();
   drop_dialing();
   part_pipes();
   if (channel_ != nullptr) return channel_->close(mode);
@@ -406,18 +431,18 @@ void Socket::finish_close() {
   if (!emit_error()) return;
   state_ = State::closed;
   let_reactor_go();
-  if (server_ != nullptr) server_->uncount();
+  if (server() != nullptr) server()->uncount();
   if (!tell_user_closed() || !emit_close()) return;
   retire();
 }
 
 // An accepted socket goes, unless somebody is still to be called back.
 void Socket::retire() {
-  if (server_ == nullptr) return;
+  if (server() == nullptr) return;
   const bool owed =
       own_ != nullptr && own_->callbacks != nullptr && !own_->callbacks->writes.empty();
   if (owed) return schedule();
-  server_->reclaim(*this);
+  server()->reclaim(*this);
 }
 
 // ---- Facts ----
@@ -456,22 +481,22 @@ std::uint64_t Socket::dropped_writes() const noexcept {
   return own_ == nullptr ? 0 : own_->dropped_writes;
 }
 
-void Socket::learn_addresses() {
-  Backend& backend = net_.reactor().backend();
-  local_ = backend.address(channel_->fd(), End::local).ip();
-  remote_ = backend.address(channel_->fd(), End::peer).ip();
+// False without memory for them.
+bool Socket::learn_addresses(int fd) {
+  const Backend& backend = reactor().backend();
+  return ends_.set(backend.address(fd, End::local).ip(), backend.address(fd, End::peer).ip());
 }
 
 void Socket::hold_reactor() noexcept {
   if (!referenced_ || holds_reactor_) return;
   holds_reactor_ = true;
-  net_.reactor().ref();
+  reactor().ref();
 }
 
 void Socket::let_reactor_go() noexcept {
   if (!holds_reactor_) return;
   holds_reactor_ = false;
-  net_.reactor().unref();
+  reactor().unref();
 }
 
 void Socket::ref() {

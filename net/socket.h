@@ -9,9 +9,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "weir/net/address_pair.h"
 #include "weir/net/channel.h"
 #include "weir/net/encoding.h"
-#include "weir/net/lookup.h"
 #include "weir/net/net_part.h"
 #include "weir/net/socket_events.h"
 #include "weir/net/socket_options.h"
@@ -47,7 +47,6 @@ struct Detached {
 class Socket final : public Stream,
                      public SocketListeners<Socket>,
                      private ChannelOwner,
-                     private LookupOwner,
                      private Task {
  public:
   explicit Socket(Reactor& reactor, SocketOptions options = {});
@@ -172,8 +171,8 @@ class Socket final : public Stream,
   std::uint64_t bytes_written() const noexcept { return bytes_written_; }
   std::uint64_t dropped_writes() const noexcept;
   // Known from 'connect' or 'connection' on, kept after 'close'; Family::none for Unix sockets.
-  Address local_address() const { return Address(local_); }
-  Address remote_address() const { return Address(remote_); }
+  Address local_address() const { return Address(ends_.local()); }
+  Address remote_address() const { return Address(ends_.remote()); }
 
   // Of connect() with a name: the addresses that were tried, in order.
   std::span<const Address> attempted_addresses() const noexcept;
@@ -182,38 +181,45 @@ class Socket final : public Stream,
   void set_user(StreamUser* user) override;
   // In the place of those of its options.
   void set_queue_limits(const QueueLimits& limits);
-  const QueueLimits& queue_limits() const noexcept { return options_->queue; }
-  QueuePolicy queue_policy() const noexcept { return options_->policy; }
+  const QueueLimits& queue_limits() const noexcept { return options().queue; }
+  QueuePolicy queue_policy() const noexcept { return options().policy; }
 
   // The fd, for options that weir does not know; -1 when there is none. It stays the socket's.
   // TCP_CORK does not outlast a file, which is sent under it.
   int native_handle() const noexcept { return channel_ == nullptr ? -1 : channel_->fd(); }
-  Reactor& reactor() const noexcept { return net_.reactor(); }
-  Server* server() const noexcept { return server_; }  // the accepting one
+  Reactor& reactor() const noexcept { return net().reactor(); }
+  // The accepting one.
+  Server* server() const noexcept { return retired_ ? nullptr : shared_->server; }
   void ref();
   void unref();  // does not keep run() going any more
   // A reference that turns null when the connection ends.
   SocketRef weak() const noexcept;
-
-  void* user_data = nullptr;  // the user's
 
  private:
   friend class Server;
   friend class SocketRef;
   friend PipeSource& source_of(Socket& socket);
   friend PipeSink& sink_of(Socket& socket);
-  friend struct SocketSlab;
   friend class Slab<Socket>;
   friend class SocketListeners<Socket>;
   enum class State : std::uint8_t { fresh, connecting, open, closing, closed };
   struct Own;
   struct Callbacks;
   struct Dialing;
-  struct IdleTimer;
-  struct Guard;
+  struct Aside;
+  using Guard = SocketGuard;
+
+  // What the sockets of a server have in common, for as long as one of them is there; that of a
+  // user's socket is its own.
+  struct Shared {
+    NetPart& net;
+    const SocketOptions* options;
+    Server* server = nullptr;
+    SocketEvents* events = nullptr;  // the server's; null when there is none
+  };
 
   // Accepted. The fd is the socket's once start() was called.
-  Socket(Server& server, NetPart& net, const SocketOptions& options, SocketEvents& shared);
+  explicit Socket(Shared& shared);
   bool open(int fd);
   void start();
   void drain();
@@ -248,7 +254,7 @@ class Socket final : public Stream,
   void on_broken(std::error_code code, const char* syscall) noexcept override;
   void on_closed() noexcept override;
   void on_over_budget(bool must_close) noexcept override;
-  void on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept override;
+  void looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept;
 
   void part_pipes() noexcept;
   static void run_service(Task& task) noexcept;
@@ -256,7 +262,7 @@ class Socket final : public Stream,
   bool deliver_held();
   bool finish_output();
   bool peer_end();
-  void schedule() noexcept { net_.reactor().schedule(*this); }
+  void schedule() noexcept { reactor().schedule(*this); }
 
   Write closed_write();
   std::error_code closed_code() const noexcept;
@@ -295,30 +301,28 @@ class Socket final : public Stream,
   void update_input();
   void touch() noexcept;
   void set_timeout_of_options();
+  void forget_timeout() noexcept;
   void stop_idle_timer() noexcept;
+  Aside& aside();
+  void tidy_aside() noexcept;
+  bool holds_input() const noexcept;
+  void drop_held() noexcept;
   void hold_reactor() noexcept;
   void let_reactor_go() noexcept;
-  void learn_addresses();
+  bool learn_addresses(int fd);
+  bool is_ip() const noexcept { return ends_.remote().family != Family::none; }
+  bool is_guarded() const noexcept;
+  NetPart& net() const noexcept { return shared_->net; }
+  SocketEvents* server_events() const noexcept { return shared_->events; }
+  const SocketOptions& options() const noexcept {
+    return own_options_ ? own_options() : *shared_->options;
+  }
+  const SocketOptions& own_options() const noexcept;
   void apply_options();
   void abandon() noexcept;
 
-  NetPart& net_;
-  Channel* channel_ = nullptr;
-  Server* server_ = nullptr;
-  const SocketOptions* options_;
-  SocketEvents* shared_ = nullptr;
-  StreamUser* user_ = nullptr;
-  Own* own_ = nullptr;
-  std::unique_ptr<IdleTimer> idle_;
-  std::unique_ptr<std::vector<Buffer>> held_;  // received, and nobody reads
-  Guard* guard_ = nullptr;
-  std::uint64_t bytes_read_ = 0;
-  std::uint64_t bytes_written_ = 0;
-  IpEndpoint local_;
-  IpEndpoint remote_;
-  std::uint32_t server_index_ = 0;  // in the server's list
-  std::uint32_t paused_in_turn_ = 0;
-  std::uint16_t corked_ = 0;
+  // There is one for each connection, however idle: its size counts. First what fits behind the
+  // bases.
   State state_ = State::fresh;
   bool paused_ : 1 = false;
   bool flowing_ : 1 = false;       // resume() was called: data may be dropped without a listener
@@ -338,7 +342,25 @@ class Socket final : public Stream,
   bool close_due_ : 1 = false;     // the channel is gone: 'close' is to be emitted
   bool referenced_ : 1 = true;
   bool holds_reactor_ : 1 = false;
+  bool retired_ : 1 = false;       // after 'close' of an accepted socket: its memory is about to go
+  bool own_options_ : 1 = false;   // an accepted socket's are those of Own
+  std::uint16_t corked_ = 0;
+
+ public:
+  void* user_data = nullptr;  // the user's
+
+ private:
+  Shared* shared_;
+  Channel* channel_ = nullptr;
+  StreamUser* user_ = nullptr;
+  Own* own_ = nullptr;
+  std::unique_ptr<Aside> aside_;
+  std::uint64_t bytes_read_ = 0;
+  std::uint64_t bytes_written_ = 0;
+  [[no_unique_address]] AddressPair ends_;  // the next one fits behind it
+  std::uint16_t paused_in_turn_ = 0;
 };
+static_assert(sizeof(Socket) == 128);
 
 // Weak: get() is null once the connection has ended. Must not outlive the reactor.
 class SocketRef {

@@ -93,7 +93,7 @@ void Socket::call_at_end(WriteDone done) {
 
 // False when the socket was destroyed by the callback.
 bool Socket::call(WriteDone done, std::error_code code) {
-  Guard guard(*this);
+  Guard guard(*this, net());
   done(*this, code);
   done.reset();
   return guard.alive();

@@ -37,7 +37,7 @@ void set_default_attempt_timeout(Reactor& reactor, Duration timeout) {
 // Mistakes in the arguments; and the target, where it needs no lookup.
 Expected<void> Socket::check_connect(const ConnectOptions& options, Address& target,
                                      Address& local) const {
-  if (server_ != nullptr) {
+  if (server() != nullptr) {
     return mistake(Mistake::already_connected, "an accepted socket cannot connect again");
   }
   if (state_ != State::fresh && state_ != State::closed) {
@@ -84,7 +84,7 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
   Address target;
   Address local;
   if (auto checked = check_connect(options, target, local); !checked) return checked;
-  if (state_ == State::closed) idle_.reset();
+  if (state_ == State::closed) forget_timeout();
   forget_last_connection();
   Own& mine = own();
   state_ = State::connecting;
@@ -98,14 +98,14 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
   if (local.family() != Family::none) dialing.options.family = local.family();
   set_timeout_of_options();
   touch();
-  channel_ = Channel::create(net_, -1, true, *this);
+  channel_ = Channel::create(net(), -1, true, *this);
   if (channel_ == nullptr) {
     note_error(errno_code(ENOMEM), "connect", target);
     begin_close(CloseMode::finish);
     return {};
   }
   if (dialing.options.timeout > Duration::zero()) {
-    Reactor& reactor = net_.reactor();
+    Reactor& reactor = net().reactor();
     reactor.wheel().insert(dialing.all, later(reactor.now(), dialing.options.timeout));
   }
   const std::stop_token stop = dialing.options.stop;
@@ -123,10 +123,10 @@ Expected<void> Socket::connect(ConnectOptions options, Function<void(Socket&)> o
 
 // A user's resolver may do anything meanwhile, to this socket too.
 void Socket::start_lookup() {
-  const Dialing& dialing = *own().dialing;
-  Guard guard(*this);
-  Lookup* lookup = Lookup::start(net_, dialing.options.host, dialing.options.family,
-                                 dialing.options.resolver, *this);
+  Dialing& dialing = *own().dialing;
+  Guard guard(*this, net());
+  Lookup* lookup = Lookup::start(net(), dialing.options.host, dialing.options.family,
+                                 dialing.options.resolver, dialing);
   const bool wanted = guard.alive() && state_ == State::connecting;
   if (!wanted && lookup != nullptr) lookup->abandon();
   if (!wanted) return;
@@ -140,7 +140,7 @@ void Socket::forget_last_connection() {
   mine.attempted.clear();
   if (mine.decoder != nullptr) set_encoding(mine.decoder->encoding());
   bytes_read_ = bytes_written_ = 0;
-  local_ = remote_ = {};
+  ends_.clear();
   corked_ = 0;
   ended_ = auto_ended_ = finished_ = peer_fin_ = end_emitted_ = stood_ = false;
   destroy_when_finished_ = auto_end_due_ = throttled_ = reset_when_connected_ = false;
@@ -155,13 +155,13 @@ void Socket::drop_dialing() noexcept {
 
 // ---- Names ----
 
-void Socket::on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept {
+void Socket::looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept {
   Dialing& dialing = *own().dialing;
   dialing.lookup = nullptr;
   touch();
   const std::string host = dialing.options.host;
   const ConnectOptions& options = dialing.options;
-  const bool all = options.auto_select_family.value_or(net_.auto_select_family) &&
+  const bool all = options.auto_select_family.value_or(net().auto_select_family) &&
                    options.family == Family::none && options.local_address.empty();
   const auto port = static_cast<std::uint16_t>(options.port);
   if (!code) dialing.candidates = candidates_of(found, port, options.family, all);
@@ -212,18 +212,18 @@ bool Socket::attempt(const Address& candidate) {
   if (blocked != nullptr && blocked->check(candidate)) {
     fd = failure({.code = Mistake::ip_blocked, .syscall = "connect", .address = candidate});
   } else {
-    fd = net_.reactor().backend().open(candidate, dialing.local);
+    fd = reactor().backend().open(candidate, dialing.local);
   }
   if (!fd) {
-    Guard guard(*this);
+    Guard guard(*this, net());
     fd.error().local = dialing.local;
     attempt_failed(fd.error());
     return guard.alive();
   }
   channel_->connect(*fd, candidate);
   if (dialing.next == dialing.candidates.size()) return false;
-  const Duration patience = dialing.options.attempt_timeout.value_or(net_.attempt_timeout);
-  Reactor& reactor = net_.reactor();
+  const Duration patience = dialing.options.attempt_timeout.value_or(net().attempt_timeout);
+  Reactor& reactor = net().reactor();
   reactor.wheel().insert(dialing.attempt,
                          later(reactor.now(), std::max(patience, limits::kAttemptTimeoutMin)));
   return false;
@@ -252,11 +252,11 @@ void Socket::attempt_failed(const Error& error) {
 
 void Socket::on_connected(std::error_code code) noexcept {
   Dialing& dialing = *own().dialing;
-  net_.reactor().wheel().cancel(dialing.attempt);
+  reactor().wheel().cancel(dialing.attempt);
   const bool timed_out = std::exchange(dialing.attempt_timed_out, false);
   if (!code) return stand();
   const Address& address = own().attempted.back();
-  Guard guard(*this);
+  Guard guard(*this, net());
   if (timed_out) {
     dialing.errors.push_back(
         {.code = errno_code(ETIMEDOUT), .syscall = "connect", .address = address});
@@ -276,7 +276,7 @@ void Socket::stand() {
   state_ = State::open;
   stood_ = true;
   drop_dialing();
-  learn_addresses();
+  if (!learn_addresses(channel_->fd())) return destroy(errno_code(ENOMEM));
   apply_options();
   touch();
   if (!emit(&SocketEvents::connect) || state_ != State::open) return;
@@ -289,41 +289,40 @@ void Socket::stand() {
 // ---- Options ----
 
 void Socket::apply_options() {
-  if (options_->no_delay) set_no_delay();
-  if (options_->keep_alive) set_keep_alive(true, options_->keep_alive_delay);
+  if (options().no_delay) set_no_delay();
+  if (options().keep_alive) set_keep_alive(true, options().keep_alive_delay);
 }
 
 void Socket::set_no_delay(bool on) {
-  if (server_ == nullptr) own().options.no_delay = on;
-  if (state_ != State::open || remote_.family == Family::none) return;
-  net_.reactor().backend().set(channel_->fd(), SocketOption::no_delay, on ? 1 : 0);
+  if (server() == nullptr) own().options.no_delay = on;
+  if (state_ != State::open || !is_ip()) return;
+  reactor().backend().set(channel_->fd(), SocketOption::no_delay, on ? 1 : 0);
 }
 
 // The kernel counts whole seconds; below one its own times hold.
 void Socket::set_keep_alive(bool on, Duration initial_delay) {
-  if (server_ == nullptr) {
+  if (server() == nullptr) {
     own().options.keep_alive = on;
     own().options.keep_alive_delay = initial_delay;
   }
-  if (state_ != State::open || remote_.family == Family::none) return;
-  set_keep_alive_on(net_.reactor().backend(), channel_->fd(), on, initial_delay);
+  if (state_ != State::open || !is_ip()) return;
+  set_keep_alive_on(reactor().backend(), channel_->fd(), on, initial_delay);
 }
 
 std::error_code Socket::set_buffer_sizes(int receive, int send) {
   if (native_handle() < 0) return Mistake::socket_closed;
-  Backend& backend = net_.reactor().backend();
+  Backend& backend = reactor().backend();
   int result = backend.set(channel_->fd(), SocketOption::receive_buffer, receive);
   if (result == 0) result = backend.set(channel_->fd(), SocketOption::send_buffer, send);
   return result == 0 ? std::error_code() : errno_code(result);
 }
 
 bool Socket::open(int fd) {
-  channel_ = Channel::create(net_, fd, true, *this);
+  if (learn_addresses(fd)) channel_ = Channel::create(net(), fd, true, *this);
   if (channel_ == nullptr) return false;
   state_ = State::open;
   stood_ = true;
   hold_reactor();
-  learn_addresses();
   set_timeout_of_options();
   return true;
 }

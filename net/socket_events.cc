@@ -7,13 +7,13 @@ namespace weir::inline v1::net {
 
 template <class Kind, class Call>
 bool Socket::emit_with(Kind SocketEvents::*event, Call&& call) {
-  Guard guard(*this);
+  Guard guard(*this, net());
   const auto guarded = [&](auto& listener, bool last) {
     call(listener, last);
     return guard.alive();
   };
   const ListenerId newest = own_ == nullptr ? ListenerId::none : (own_->events.*event).newest();
-  if (shared_ != nullptr) (shared_->*event).emit_each(guarded);
+  if (server_events() != nullptr) (server_events()->*event).emit_each(guarded);
   if (guard.alive() && own_ != nullptr) (own_->events.*event).emit_each(newest, guarded);
   return guard.alive();
 }
@@ -83,7 +83,7 @@ bool Socket::deliver_rest_of_text() {
 bool Socket::tell_user_closed() {
   if (user_ == nullptr) return true;
   const Error error = own_ == nullptr ? Error() : own_->error;
-  Guard guard(*this);
+  Guard guard(*this, net());
   std::exchange(user_, nullptr)->on_stream_closed(error);
   return guard.alive();
 }
@@ -92,7 +92,7 @@ bool Socket::emit_data(Buffer bytes) {
   const bool piped = own_ != nullptr && !own_->source.pipes_out.empty();
   const bool own_follow = piped || (own_ != nullptr && !own_->events.data.empty());
   const ListenerId newest = own_ == nullptr ? ListenerId::none : own_->events.data.newest();
-  Guard guard(*this);
+  Guard guard(*this, net());
   const auto call_shared = [&](auto& listener, bool last) {
     listener(*this, last && !own_follow ? std::move(bytes) : bytes.share());
     return guard.alive();
@@ -102,7 +102,7 @@ bool Socket::emit_data(Buffer bytes) {
     return guard.alive();
   };
   if (user_ != nullptr) {
-    const bool heard = own_follow || (shared_ != nullptr && !shared_->data.empty());
+    const bool heard = own_follow || (server_events() != nullptr && !server_events()->data.empty());
     if (!heard) {
       user_->on_stream_data(std::move(bytes));
       return guard.alive();
@@ -110,7 +110,7 @@ bool Socket::emit_data(Buffer bytes) {
     user_->on_stream_data(bytes.share());
     if (!guard.alive()) return false;
   }
-  if (shared_ != nullptr) shared_->data.emit_each(call_shared);
+  if (server_events() != nullptr) server_events()->data.emit_each(call_shared);
   if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
   if (guard.alive() && piped && !destroyed()) Pipe::feed_all(own_->source, std::move(bytes));
   return guard.alive();
@@ -123,11 +123,11 @@ void Socket::emit_descriptor(int fd) {
 bool Socket::emit_error() {
   if (own_ == nullptr || !own_->error.code) return true;
   const Error error = own_->error;
-  const bool shared_listens = shared_ != nullptr && !shared_->error.empty();
+  const bool shared_listens = server_events() != nullptr && !server_events()->error.empty();
   if (!shared_listens && own_->events.error.empty()) {
     if (user_ != nullptr) return true;  // 'close' tells it
-    Guard guard(*this);
-    net_.reactor().report_unhandled(error);
+    Guard guard(*this, net());
+    reactor().report_unhandled(error);
     return guard.alive();
   }
   return emit_with(&SocketEvents::error,
@@ -147,7 +147,7 @@ Expected<void> Socket::set_timeout(Duration timeout, Function<void(Socket&)> onc
                     .detail = "a timeout must be neither negative nor endless: 0 is none"});
   }
   if (destroyed()) return {};
-  idle_.reset();
+  forget_timeout();
   if (timeout == Duration::zero()) {
     if (own_ == nullptr) return {};
     for (const ListenerId id : std::exchange(own_->once_timed_out, {})) {
@@ -158,36 +158,45 @@ Expected<void> Socket::set_timeout(Duration timeout, Function<void(Socket&)> onc
   if (once_timed_out) {
     own().once_timed_out.push_back(own().events.timeout.add(std::move(once_timed_out), true));
   }
-  idle_ = std::make_unique<IdleTimer>(*this, timeout);
+  aside().timeout = timeout;
   touch();
   return {};
 }
 
+void Socket::forget_timeout() noexcept {
+  if (aside_ == nullptr) return;
+  stop_idle_timer();
+  aside_->timeout = Duration::zero();
+  aside_->queued_seen = 0;
+  tidy_aside();
+}
+
 // A time that cannot be, such as an endless one, is none.
 void Socket::set_timeout_of_options() {
-  if (options_->timeout > Duration::zero()) static_cast<void>(set_timeout(options_->timeout));
+  if (options().timeout > Duration::zero()) static_cast<void>(set_timeout(options().timeout));
 }
 
 Duration Socket::timeout() const noexcept {
-  return idle_ == nullptr ? Duration::zero() : idle_->timeout;
+  return aside_ == nullptr ? Duration::zero() : aside_->timeout;
 }
 
 void Socket::touch() noexcept {
-  if (idle_ == nullptr || destroyed()) return;
-  Reactor& reactor = net_.reactor();
-  idle_->last_activity = reactor.now();
-  if (!idle_->armed()) reactor.wheel().insert(*idle_, later(reactor.now(), idle_->timeout));
+  if (timeout() == Duration::zero() || destroyed()) return;
+  Reactor& reactor = net().reactor();
+  Aside& timer = *aside_;
+  timer.last_activity = reactor.now();
+  if (!timer.armed()) reactor.wheel().insert(timer, later(reactor.now(), timer.timeout));
 }
 
 // Its value is kept, for timeout().
 void Socket::stop_idle_timer() noexcept {
-  if (idle_ != nullptr) net_.reactor().wheel().cancel(*idle_);
+  if (aside_ != nullptr) reactor().wheel().cancel(*aside_);
 }
 
-void Socket::IdleTimer::on_fire(TimerNode& node) noexcept {
-  auto& timer = static_cast<IdleTimer&>(node);
+void Socket::Aside::on_fire(TimerNode& node) noexcept {
+  auto& timer = static_cast<Aside&>(node);
   Socket& socket = timer.socket;
-  Reactor& reactor = socket.net_.reactor();
+  Reactor& reactor = socket.reactor();
   const Instant due = later(timer.last_activity, timer.timeout);
   if (due > reactor.now()) return reactor.wheel().insert(timer, due);
   // A write that is getting somewhere is activity, too.

@@ -12,19 +12,23 @@ Expected<void> Socket::adopt(int fd) {
     return failure({.code = Mistake::out_of_range,
                     .detail = std::to_string(fd) + " is no descriptor: it must not be negative"});
   }
-  if (server_ != nullptr || (state_ != State::fresh && state_ != State::closed)) {
+  if (server() != nullptr || (state_ != State::fresh && state_ != State::closed)) {
     return failure({.code = Mistake::already_connected});
   }
-  if (auto adopted = net_.reactor().backend().adopt_stream(fd); !adopted) return adopted;
-  Channel* channel = Channel::create(net_, fd, false, *this);
+  if (auto adopted = reactor().backend().adopt_stream(fd); !adopted) return adopted;
+  const Backend& backend = reactor().backend();
+  AddressPair ends;
+  const bool known = ends.set(backend.address(fd, End::local).ip(),
+                              backend.address(fd, End::peer).ip());
+  Channel* channel = known ? Channel::create(net(), fd, false, *this) : nullptr;
   if (channel == nullptr) return failure({.code = errno_code(ENOMEM), .syscall = "open"});
-  if (state_ == State::closed) idle_.reset();
+  if (state_ == State::closed) forget_timeout();
   forget_last_connection();
+  ends_ = std::move(ends);
   channel_ = channel;
   state_ = State::open;
   stood_ = true;
   hold_reactor();
-  learn_addresses();
   apply_options();
   set_timeout_of_options();
   touch();
@@ -64,11 +68,11 @@ bool Socket::give_detached() {
   Own& mine = own();
   auto done = std::exchange(mine.detached, {});
   const int fd = std::exchange(mine.detached_fd, -1);
-  Guard guard(*this);
+  Guard guard(*this, net());
   if (fd < 0 || mine.error.code) {
     Error error = mine.error;
     if (!error.code) error.code = Mistake::stream_destroyed;
-    held_.reset();
+    drop_held();
     done(*this, failure(std::move(error)));
     done.reset();
     return guard.alive();
@@ -77,9 +81,9 @@ bool Socket::give_detached() {
   if (mine.decoder != nullptr && !mine.decoder->held().empty()) {
     detached.unread.push_back(Buffer::copy(mine.decoder->held()));
   }
-  if (held_ != nullptr) {
-    for (Buffer& bytes : *held_) detached.unread.push_back(std::move(bytes));
-    held_.reset();
+  if (holds_input()) {
+    for (Buffer& bytes : *aside_->held) detached.unread.push_back(std::move(bytes));
+    drop_held();
   }
   done(*this, std::move(detached));
   done.reset();
@@ -90,20 +94,20 @@ bool Socket::give_detached() {
 
 Expected<PeerCredentials> Socket::peer_credentials() const {
   if (state_ != State::open) return failure({.code = Mistake::socket_closed});
-  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
-  return net_.reactor().backend().peer_credentials(channel_->fd());
+  if (is_ip()) return failure({.code = Mistake::bad_handle_type});
+  return reactor().backend().peer_credentials(channel_->fd());
 }
 
 Expected<void> Socket::receive_descriptors() {
   if (state_ != State::open) return failure({.code = Mistake::socket_closed});
-  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
+  if (is_ip()) return failure({.code = Mistake::bad_handle_type});
   channel_->receive_descriptors();
   return {};
 }
 
 Expected<Write> Socket::send_descriptor(int fd, std::string_view bytes) {
   if (state_ != State::open) return failure({.code = Mistake::socket_closed});
-  if (remote_.family != Family::none) return failure({.code = Mistake::bad_handle_type});
+  if (is_ip()) return failure({.code = Mistake::bad_handle_type});
   if (fd < 0 || bytes.empty()) {
     return failure({.code = Mistake::bad_argument,
                     .detail = "a descriptor is passed with at least one byte"});
@@ -114,9 +118,9 @@ Expected<Write> Socket::send_descriptor(int fd, std::string_view bytes) {
 }
 
 void Socket::on_descriptor_received(int fd) noexcept {
-  const bool heard = (shared_ != nullptr && !shared_->descriptor.empty()) ||
+  const bool heard = (server_events() != nullptr && !server_events()->descriptor.empty()) ||
                      (own_ != nullptr && !own_->events.descriptor.empty());
-  if (!heard) return net_.reactor().backend().close(fd);
+  if (!heard) return reactor().backend().close(fd);
   emit_descriptor(fd);
 }
 

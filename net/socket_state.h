@@ -6,6 +6,7 @@
 #include <stop_token>
 
 #include "net/pipe_ends.h"
+#include "weir/net/lookup.h"
 #include "weir/net/socket.h"
 
 namespace weir::inline v1::net {
@@ -23,7 +24,7 @@ struct Socket::Callbacks {
 };
 
 // Connecting, from connect() until the connection stands or cannot be made.
-struct Socket::Dialing {
+struct Socket::Dialing final : LookupOwner {
   struct Deadline : TimerNode {
     Deadline(Fire fire, Socket& its_socket) noexcept : TimerNode(fire), socket(its_socket) {}
     Socket& socket;
@@ -31,6 +32,9 @@ struct Socket::Dialing {
 
   explicit Dialing(Socket& socket) noexcept
       : attempt(on_attempt_late, socket), all(on_late, socket) {}
+  void on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept override {
+    attempt.socket.looked_up(code, std::move(found));
+  }
   static void on_attempt_late(TimerNode& node) noexcept;
   static void on_late(TimerNode& node) noexcept;
 
@@ -69,8 +73,10 @@ struct Socket::Own {
     Socket& socket;
   };
 
-  explicit Own(Socket& socket) noexcept : source(socket), sink(socket) {}
+  Own(Socket& socket, NetPart& net) noexcept
+      : shared{.net = net, .options = &options}, source(socket), sink(socket) {}
 
+  Shared shared;  // of a user's socket
   SocketEvents events;
   SocketOptions options;
   Error error;  // what ended the connection; no code: nothing did
@@ -87,42 +93,45 @@ struct Socket::Own {
   std::uint64_t dropped_writes = 0;
 };
 
-// Tells a running emission that its socket was destroyed by a handler. Emissions nest.
-struct Socket::Guard {
-  explicit Guard(Socket& its_socket) noexcept : socket(&its_socket), previous(its_socket.guard_) {
-    its_socket.guard_ = this;
+// Tells a running emission that its socket was destroyed by a handler. Emissions nest, those of all
+// sockets of a reactor.
+struct SocketGuard {
+  SocketGuard(Socket& its_socket, NetPart& its_net) noexcept
+      : socket(&its_socket), net(its_net), previous(its_net.guards) {
+    net.guards = this;
   }
-  Guard(const Guard&) = delete;
-  Guard& operator=(const Guard&) = delete;
-  ~Guard() {
-    if (socket != nullptr) socket->guard_ = previous;
-  }
+  SocketGuard(const SocketGuard&) = delete;
+  SocketGuard& operator=(const SocketGuard&) = delete;
+  ~SocketGuard() { net.guards = previous; }
   bool alive() const noexcept { return socket != nullptr; }
 
   Socket* socket;
-  Guard* previous;
+  NetPart& net;
+  SocketGuard* previous;
 };
 
 // False when the socket was destroyed by the user.
 template <class Call>
 bool Socket::tell_user(Call&& call) {
   if (user_ == nullptr) return true;
-  Guard guard(*this);
+  Guard guard(*this, net());
   call(*user_);
   return guard.alive();
 }
 
+// What an idle connection without a timeout does without: it is there while there is a timeout, or
+// input that nobody reads.
 // Activity only notes the time; the timer looks at it when it fires, so a busy connection costs one
 // timer operation for each timeout.
-struct Socket::IdleTimer : TimerNode {
-  IdleTimer(Socket& its_socket, Duration its_timeout) noexcept
-      : TimerNode(on_fire), socket(its_socket), timeout(its_timeout) {}
+struct Socket::Aside : TimerNode {
+  explicit Aside(Socket& its_socket) noexcept : TimerNode(on_fire), socket(its_socket) {}
   static void on_fire(TimerNode& node) noexcept;
 
   Socket& socket;
-  Duration timeout;
+  Duration timeout = Duration::zero();
   Instant last_activity;
   std::size_t queued_seen = 0;
+  std::unique_ptr<std::vector<Buffer>> held;  // received, and nobody reads
 };
 
 }  // namespace weir::inline v1::net
