@@ -24,21 +24,28 @@ constexpr std::uint32_t kReadToTheEnd = EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLL
 
 constexpr std::uint64_t kWakeMark = ~std::uint64_t{0};
 
+// What is noted of an fd. An idle connection has one: its size counts.
 struct Entry {
   Op* reader = nullptr;  // accept, recv or datagrams
   Op* writer = nullptr;  // connect or send
-  IntrusiveList<Op> pollers;
+  Op* poller = nullptr;
   std::uint32_t generation = 0;
-  bool registered = false;
-  bool input_only = false;  // registered, for kDatagramInterest
-  bool in_ready = false;
-  bool out_ready = false;
-  bool short_read_empties = false;  // a TCP socket
-  bool read_to_the_end = false;
-  bool send_failed = false;  // and has taken the connection's error: a receive sees an end only
-  bool starved = false;  // the reader found the pool dry; if it is linked, in starved_
+  std::uint16_t more_pollers = 0;  // beside `poller`, in more_pollers_
   Events hangup;  // peer_closed, hangup, error as seen so far
+  bool registered : 1 = false;
+  bool input_only : 1 = false;  // registered, for kDatagramInterest
+  bool in_ready : 1 = false;
+  bool out_ready : 1 = false;
+  bool short_read_empties : 1 = false;  // a TCP socket
+  bool read_to_the_end : 1 = false;
+  bool send_failed : 1 = false;  // and has taken the connection's error: a receive sees an end only
+  bool starved : 1 = false;  // the reader found the pool dry; if it is linked, in starved_
+
+  bool in_use() const noexcept {
+    return reader != nullptr || writer != nullptr || poller != nullptr || more_pollers != 0;
+  }
 };
+static_assert(sizeof(Entry) == 32);
 
 Events hangup_of(std::uint32_t bits) noexcept {
   Events events;
@@ -82,6 +89,8 @@ class EpollBackend final : public KernelBackend {
   void wait(Instant until) noexcept;
   void note_events(const epoll_event& event) noexcept;
   void report_to_pollers(int fd, Entry& entry, bool hangup_is_news) noexcept;
+  void report(PollOp& poller, Entry& entry, bool hangup_is_news) noexcept;
+  void drop_poller(Op& op, Entry& entry) noexcept;
   void end_starved(Entry& entry) noexcept;
   void finish_connect(Entry& entry) noexcept;
   std::size_t run_attempts(std::span<Completion> batch) noexcept;
@@ -94,9 +103,10 @@ class EpollBackend final : public KernelBackend {
   std::unique_ptr<BufferPool, Disown> pool_;
   ReceiveArena arena_;
   KernelDatagrams datagrams_{counters_};
-  FdTable<Entry> entries_;
+  PagedTable<Entry> entries_;
   IntrusiveList<Op> attempts_;  // readers whose fd is ready
   IntrusiveList<Op> starved_;   // receives that found the pool dry
+  IntrusiveList<Op> more_pollers_;  // polls of fds that have one already
   std::uint64_t returned_seen_ = 0;
 };
 
@@ -111,7 +121,8 @@ int EpollBackend::watch(const Op& op, Entry& entry) noexcept {
   ++counters_.system_calls;
   if (::epoll_ctl(epoll_.get(), change, op.fd, &event) != 0) return -errno;
   entry.input_only = input_only;
-  if (std::exchange(entry.registered, true)) return 0;
+  if (entry.registered) return 0;
+  entry.registered = true;
   entry.out_ready = true;  // to be tried; EAGAIN corrects it
   entry.short_read_empties = posix::is_tcp(op.fd);
   return 0;
@@ -159,24 +170,46 @@ void EpollBackend::submit_connect(ConnectOp& op, Entry& entry) noexcept {
 
 // Level-triggered on top of edges: the state now, and else at the next edge.
 void EpollBackend::submit_poll(PollOp& op, Entry& entry) noexcept {
-  entry.pollers.push_back(op);
+  if (entry.poller == nullptr) {
+    entry.poller = &op;
+  } else {
+    ++entry.more_pollers;
+    WEIR_ASSERT(entry.more_pollers != 0);
+    more_pollers_.push_back(op);
+  }
   report_to_pollers(op.fd, entry, true);
 }
 
 void EpollBackend::report_to_pollers(int fd, Entry& entry, bool hangup_is_news) noexcept {
-  entry.pollers.for_each([&](Op& op) {
-    auto& poller = static_cast<PollOp&>(op);
-    if (poller.watch_hangup) {
-      if (entry.hangup.bits == 0 || !hangup_is_news) return;
-      local_.push({.op = &op, .result = entry.hangup.bits, .more = true});
-      return;
-    }
-    ++counters_.system_calls;
-    Events now = posix::poll_now(fd, poller.wanted);
-    if (now.bits == 0) return;
-    op.unlink();
-    finish(op, now.bits);
+  if (entry.poller != nullptr) {
+    report(static_cast<PollOp&>(*entry.poller), entry, hangup_is_news);
+  }
+  if (entry.more_pollers == 0) return;
+  more_pollers_.for_each([&](Op& op) {
+    if (op.fd == fd) report(static_cast<PollOp&>(op), entry, hangup_is_news);
   });
+}
+
+void EpollBackend::report(PollOp& poller, Entry& entry, bool hangup_is_news) noexcept {
+  if (poller.watch_hangup) {
+    if (entry.hangup.bits == 0 || !hangup_is_news) return;
+    local_.push({.op = &poller, .result = entry.hangup.bits, .more = true});
+    return;
+  }
+  ++counters_.system_calls;
+  const Events now = posix::poll_now(poller.fd, poller.wanted);
+  if (now.bits == 0) return;
+  drop_poller(poller, entry);
+  finish(poller, now.bits);
+}
+
+void EpollBackend::drop_poller(Op& op, Entry& entry) noexcept {
+  if (entry.poller == &op) {
+    entry.poller = nullptr;
+  } else if (op.linked()) {
+    --entry.more_pollers;
+    op.unlink();
+  }
 }
 
 void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
@@ -199,6 +232,7 @@ void EpollBackend::cancel(Op& op) noexcept {
   Entry& entry = entries_[op.fd];
   if (entry.reader == &op) entry.reader = nullptr;
   if (entry.writer == &op) entry.writer = nullptr;
+  if (op.kind == OpKind::poll) drop_poller(op, entry);
   op.unlink();
   finish(op, -ECANCELED);
 }
@@ -376,7 +410,7 @@ bool EpollBackend::end_reader(Op& op, Entry& entry, std::int32_t result,
 void EpollBackend::release(int fd) noexcept {
   files().forget(fd);
   Entry& entry = entries_[fd];
-  if (entry.reader != nullptr || entry.writer != nullptr || !entry.pollers.empty()) return;
+  if (entry.in_use()) return;
   if (entry.registered) {
     ++counters_.system_calls;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
@@ -389,8 +423,7 @@ void EpollBackend::release(int fd) noexcept {
 }
 
 void EpollBackend::close(int fd) noexcept {
-  const Entry& entry = entries_[fd];
-  WEIR_ASSERT(entry.reader == nullptr && entry.writer == nullptr && entry.pollers.empty());
+  WEIR_ASSERT(!entries_[fd].in_use());
   release(fd);
   ++counters_.system_calls;
   posix::close(fd);

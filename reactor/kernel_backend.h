@@ -15,24 +15,25 @@
 
 namespace weir::inline v1 {
 
-// One record for each fd, at a fixed address, grown page by page.
+// One record for each fd, or each small number, at a fixed address, grown page by page.
 template <class Record>
-class FdTable {
+class PagedTable {
  public:
-  Record& operator[](int fd) {
-    const auto number = static_cast<std::uint32_t>(fd);
+  Record& operator[](std::size_t number) {
     const std::size_t page = number / kPageRecords;
-    if (page >= pages_.size() || pages_[page] == nullptr) [[unlikely]] add(page);
-    return pages_[page][number % kPageRecords];
+    const bool known = page < pages_.size() && pages_[page] != nullptr;
+    Record* records = known ? pages_[page].get() : add(page);
+    return records[number % kPageRecords];
   }
 
  private:
-  static constexpr std::uint32_t kPageRecords = 256;
+  static constexpr std::size_t kPageRecords = 256;
 
-  // Not inlined, so that looking up is.
-  [[gnu::noinline]] void add(std::size_t page) {
+  // Apart, so that finding is a few instructions in place.
+  [[gnu::noinline]] Record* add(std::size_t page) {
     if (page >= pages_.size()) pages_.resize(page + 1);
     pages_[page] = std::make_unique<Record[]>(kPageRecords);
+    return pages_[page].get();
   }
 
   std::vector<std::unique_ptr<Record[]>> pages_;

@@ -61,7 +61,7 @@ class UringBackend final : public KernelBackend {
   void queue_waiting() noexcept;
   io_uring_sqe* get_sqe() noexcept;
   void arm(Op& op) noexcept;
-  void arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept;
+  Role arm_recv(Op& op, io_uring_sqe* sqe) noexcept;
   std::uint64_t attach(Op& op, Role role) noexcept;
   void send_cancel(Op& op) noexcept;
   void arm_wake() noexcept;
@@ -96,9 +96,10 @@ class UringBackend final : public KernelBackend {
   UringRing ring_;
   UringOptions options_;
   ReceiveArena arena_;  // used without a buffer ring only
-  std::vector<Request> requests_;
-  std::uint32_t free_request_ = Op::kNoSlot;
-  FdTable<FdState> fds_;
+  PagedTable<Request> requests_;
+  std::uint32_t request_count_ = 0;
+  std::uint32_t free_request_ = Request::kNone;
+  PagedTable<FdState> fds_;
   IntrusiveList<Op> sends_;     // submitted this turn, with the kernel at the next poll()
   IntrusiveList<Op> blocked_;   // found the submission queue full
   IntrusiveList<Op> readable_;  // receives without a buffer ring whose fd has bytes
@@ -118,8 +119,8 @@ void UringBackend::lose_ring() noexcept {
   if (ring_.ring == nullptr) return;
   for (Completion one; reap({&one, 1}) != 0;) local_.push(std::exchange(one, {}));
   ring_.ring.reset();
-  for (Request& request : requests_) {
-    Op* op = std::exchange(request.op, nullptr);
+  for (std::uint32_t i = 0; i < request_count_; ++i) {
+    Op* op = std::exchange(requests_[i].op, nullptr);
     if (op == nullptr) continue;
     op->unlink();
     finish(*op, -ECANCELED);
@@ -139,13 +140,14 @@ io_uring_sqe* UringBackend::get_sqe() noexcept {
 }
 
 std::uint64_t UringBackend::attach(Op& op, Role role) noexcept {
-  if (free_request_ == Op::kNoSlot) {
-    free_request_ = static_cast<std::uint32_t>(requests_.size());
-    requests_.push_back({.next_free = Op::kNoSlot});
+  if (free_request_ == Request::kNone) {
+    free_request_ = request_count_++;
+    WEIR_ASSERT(free_request_ < Request::kNone);
+    requests_[free_request_].detail = Request::kNone;
   }
   op.slot = free_request_;
   Request& request = requests_[op.slot];
-  free_request_ = request.next_free;
+  free_request_ = request.detail;
   request.op = &op;
   request.role = role;
   return (std::uint64_t{request.generation} << 32) | op.slot;
@@ -200,14 +202,14 @@ void UringBackend::arm(Op& op) noexcept {
     case OpKind::connect:
       io_uring_prep_connect(sqe, op.fd, reinterpret_cast<sockaddr*>(connect->scratch), size);
       break;
-    case OpKind::recv: arm_recv(op, sqe, request.role); break;
+    case OpKind::recv: request.role = arm_recv(op, sqe); break;
     case OpKind::send:
       if (fds_[op.fd].send_cannot_wait) {
         request.role = Role::send_watch;
         prepare_send_watch(sqe, op.fd);
         break;
       }
-      request.send_bytes = prepare_send(sqe, static_cast<SendOp&>(op));
+      request.detail = prepare_send(sqe, static_cast<SendOp&>(op)) & Request::kNone;
       fds_[op.fd].send_in_ring = true;
       break;
     case OpKind::poll: prepare_poll(sqe, static_cast<PollOp&>(op)); break;
@@ -219,16 +221,16 @@ void UringBackend::arm(Op& op) noexcept {
   io_uring_sqe_set_data64(sqe, user_data);
 }
 
-void UringBackend::arm_recv(Op& op, io_uring_sqe* sqe, Role& role) noexcept {
+Role UringBackend::arm_recv(Op& op, io_uring_sqe* sqe) noexcept {
   if (ring_.buffers == nullptr) {
-    role = Role::readiness;
     io_uring_prep_poll_multishot(sqe, op.fd, kReadableMask);
-    return;
+    return Role::readiness;
   }
   io_uring_prep_recv(sqe, op.fd, nullptr, 0, 0);
   if (!ring_.pool->in_demand()) sqe->ioprio |= IORING_RECV_MULTISHOT;  // see BufferPool
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = BufferRing::kGroup;
+  return Role::operation;
 }
 
 void UringBackend::cancel(Op& op) noexcept {
@@ -339,11 +341,11 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
   WEIR_ASSERT(request.generation == cqe.user_data >> 32 && request.op != nullptr);
   Op& op = *request.op;
   const Role role = request.role;
-  const std::uint32_t send_bytes = request.send_bytes;
+  const std::uint32_t send_bytes = request.detail;
   if (!more) {
     ++request.generation;
     request.op = nullptr;
-    request.next_free = std::exchange(free_request_, index);
+    request.detail = std::exchange(free_request_, index) & Request::kNone;
     op.slot = kQueuedSlot;
   }
   if (role == Role::readiness) return on_readiness(op, cqe, out);

@@ -58,7 +58,7 @@ class UringDatagrams final : public KernelDatagrams {
   bool multishot_;
   std::unique_ptr<Buffers> buffers_;
   unsigned free_ = 0;
-  FdTable<Inbox> inboxes_;
+  PagedTable<Inbox> inboxes_;
   std::vector<std::uint16_t> handed_out_;
   std::array<Datagram, kCount> entries_{};
   std::array<std::uint32_t, kCount> segments_{};

@@ -28,29 +28,33 @@ enum class Role : std::uint8_t {
 };
 
 // What the kernel was asked for. user_data is the request's index and generation, so that a late
-// completion cannot be taken for another request's.
+// completion cannot be taken for another request's. An idle connection has one of these and an
+// FdState: their sizes count.
 struct Request {
+  static constexpr std::uint32_t kNone = (1U << 30) - 1;
+
   Op* op = nullptr;
   std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
-  std::uint32_t send_bytes = 0;
-  Role role = Role::operation;
+  std::uint32_t detail : 30 = 0;  // bytes of a send; of a free one, which is the next, or kNone
+  Role role : 2 = Role::operation;
 };
+static_assert(sizeof(Request) == 16);
 
 struct FdState {
-  std::uint32_t operations = 0;  // submitted and without their last completion
-  bool send_in_ring = false;   // a send request is with the kernel
+  std::uint32_t operations : 24 = 0;  // submitted and without their last completion
+  bool send_in_ring : 1 = false;   // a send request is with the kernel
   // A short send was told the connection's error, in whose place a receive sees a clean end. One
   // that fell short while the connection stands means nothing.
-  bool send_took_error = false;
-  bool send_cannot_wait = false;  // a send request gave up: room is polled for
-  bool read_to_the_end = false;  // as in the epoll backend, for plain receives
-  bool type_known = false;
-  bool short_read_empties = false;
-  bool starved = false;          // the receive waits for memory
-  bool ending = false;           // the receive is over once its readiness poll has ended
+  bool send_took_error : 1 = false;
+  bool send_cannot_wait : 1 = false;  // a send request gave up: room is polled for
+  bool read_to_the_end : 1 = false;  // as in the epoll backend, for plain receives
+  bool type_known : 1 = false;
+  bool short_read_empties : 1 = false;
+  bool starved : 1 = false;  // the receive waits for memory
+  bool ending : 1 = false;   // the receive is over once its readiness poll has ended
   std::int32_t final_result = 0;
 };
+static_assert(sizeof(FdState) == 8);
 
 // A result that says nothing of the descriptor: the request is to be made again. A send that was
 // woken often for nothing (a Unix socket whose reader takes little at a time) may end so. What the
