@@ -23,8 +23,8 @@ struct CompareTable {
   const CompareRow* find(std::string_view name) const;
 };
 
-// CPU of one against another's: the median of the rounds' ratios, and between what the middle half of
-// them lies.
+// CPU of one against another's: the median of the rounds' ratios, and between what the middle half
+// of them lies.
 struct CpuRatio {
   double median = 0;
   double low = 0;

@@ -49,8 +49,8 @@ struct Contenders {
 };
 
 // A second copy of weir on epoll stands among them under the name kAgain: how far its ratio to the
-// first is from 1 is what a ratio is worth. `work` is a directory for what is built, `root` one with
-// files to serve.
+// first is from 1 is what a ratio is worth. `work` is a directory for what is built, `root` one
+// with files to serve.
 inline constexpr std::string_view kAgain = "weir epoll again";
 Contenders find_contenders(const ComparePrograms& programs, const std::string& work,
                            const std::string& root);

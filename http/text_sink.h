@@ -86,8 +86,8 @@ void append_text(std::string& out, std::size_t size, const Emit& emit) {
   });
 }
 
-// Appends what `emit(sink)` writes, which is at most so many bytes. For what is written often: it is
-// written once, and `out` may come to have more room than it needs.
+// Appends what `emit(sink)` writes, which is at most so many bytes. For what is written often: it
+// is written once, and `out` may come to have more room than it needs.
 template <class Emit>
 void append_at_most(std::string& out, std::size_t most, const Emit& emit) {
   const std::size_t before = out.size();
