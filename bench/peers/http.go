@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"runtime"
@@ -91,8 +92,8 @@ func upload(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func number(r *http.Request, name string, otherwise int) int {
-	text := r.URL.Query().Get(name)
+func number(query url.Values, name string, otherwise int) int {
+	text := query.Get(name)
 	if text == "" {
 		return otherwise
 	}
@@ -107,7 +108,8 @@ func chunked(w http.ResponseWriter, r *http.Request) {
 	if !is(w, r, http.MethodGet) {
 		return
 	}
-	count, size := number(r, "n", 10), number(r, "size", 1024)
+	query := r.URL.Query()
+	count, size := number(query, "n", 10), number(query, "size", 1024)
 	if count < 0 || count > chunksMax || size < 1 || size > chunkBytesMax {
 		w.WriteHeader(http.StatusBadRequest)
 		return
