@@ -12,7 +12,7 @@ import (
 	"syscall"
 )
 
-const readBuffer = 64 * 1024
+const readBuffer = 256 * 1024
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, err)

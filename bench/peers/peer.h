@@ -15,7 +15,8 @@
 
 namespace peer {
 
-inline constexpr std::size_t kReadBuffer = 64 * 1024;
+// As much as weir and the bare loops receive at a time.
+inline constexpr std::size_t kReadBuffer = 256 * 1024;
 inline constexpr int kBacklog = 4096;
 
 struct Options {
