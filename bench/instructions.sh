@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# How many instructions of user space an echo of 64 bytes takes, in lock step: see lock_step.h.
+# How many instructions of user space an echo of 64 bytes takes, and a GET of 13 bytes, in lock step:
+# see lock_step.h.
 #
 #   bazel run -c opt //bench:instructions              # weir, and libuv if it is installed
 #   bazel run -c opt //bench:instructions -- --write   # what is counted now is what is expected
@@ -11,44 +12,66 @@
 set -euo pipefail
 
 weir=$1 libuv_source=$2 record=$3 mode=${4:-}
-readonly kEchoes=20000
+readonly kTimes=20000
 readonly kWithin=2  # percent that a count may rise by
 work=$(mktemp -d)
 trap 'rm -rf -- "$work"' EXIT
 
-# count NAME BATCH PROGRAM...: sets `counted` to the instructions of an echo; false: it cannot run.
+# count NAME BATCH PROGRAM...: sets `counted` to the instructions of each of so many; false: it
+# cannot run. What is not a whole batch is not done.
 count() {
-  local said
+  local said total batches=$((kTimes / $2))
   if ! said=$(timeout 300 valgrind --tool=callgrind --toggle-collect=measured_turn \
-    --callgrind-out-file=/dev/null "${@:3}" "$2" $((kEchoes / $2)) 2>&1); then
-    echo "$1 x $2: ${said##*$'\n'}" >&2
+    --callgrind-out-file=/dev/null "${@:3}" "$2" "$batches" 2>&1); then
+    echo "$1 $2: ${said##*$'\n'}" >&2
     return 1
   fi
-  local total
   total=$(sed -n 's/.*Collected *: *//p' <<< "$said")
-  ((total > 0)) || { echo "$1 x $2: nothing was counted" >&2; return 1; }
-  # 20 000 are so many whole batches, and the warm-up is not collected.
-  counted=$((total / (kEchoes / $2 * $2)))
+  if ((total == 0)); then
+    echo "$1 $2: nothing was counted" >&2
+    return 1
+  fi
+  counted=$((total / (batches * $2)))
 }
-
-expected_of() { awk -v name="$1" -v batch="$2" '$1 == name && $2 == batch { print $3 }' "$record"; }
 
 # check NAME BATCH: `counted` against the record.
 check() {
   local expected
-  expected=$(expected_of "$1" "$2")
-  [[ -n $expected ]] || { echo "instructions.txt has no line for $1 $2" >&2; return 1; }
+  expected=$(awk -v name="$1 $2" '$1 " " $2 " " $3 == name { print $4 }' "$record")
+  if [[ -z $expected ]]; then
+    echo "$record has no line for $1 $2" >&2
+    return 1
+  fi
   if ((counted * 100 > expected * (100 + kWithin))); then
-    echo "$1 x $2: $counted instructions an echo, $expected are recorded: more than $kWithin % more" >&2
+    echo "$1 $2: $counted instructions, more than $kWithin % above the $expected in the record" >&2
     return 1
   fi
   if ((counted * 100 < expected * (100 - kWithin))); then
-    echo "$1 x $2: $counted instructions, $expected are recorded. Please record them, with --write."
+    echo "$1 $2: $counted instructions, $expected in the record. Please record them: --write"
   fi
 }
 
+# libuv_rows: the same echoes by libuv, and how weir's count compares.
+libuv_rows() {
+  local root=${libuv_source%/bench/*} batch backend ratio
+  if ! "${CXX:-c++}" -std=c++20 -O3 -DNDEBUG -iquote "$root" "$libuv_source" -o "$work/libuv" \
+    -luv 2> "$work/errors"; then
+    echo "libuv: skipped: $(grep -m1 error "$work/errors") (apt install libuv1-dev)"
+    return
+  fi
+  for batch in 1 32; do
+    count libuv "$batch" "$work/libuv" || return 1
+    echo "libuv echo, batches of $batch: $counted"
+    for backend in epoll io_uring; do
+      [[ -n ${of_weir["echo $backend $batch"]:-} ]] || continue
+      ratio=$(awk "BEGIN { printf \"%.2f\", ${of_weir["echo $backend $batch"]} / $counted }")
+      echo "  weir $backend has $ratio times as many"
+    done
+  done
+}
+
 if ! command -v valgrind > /dev/null; then
-  echo "valgrind is not installed: nothing can be counted" >&2
+  echo "valgrind is not installed (apt install valgrind): nothing can be counted" >&2
   exit 1
 fi
 compiler=$("$weir" --compiler)
@@ -60,35 +83,28 @@ fi
 failed=0
 lines=("compiler $compiler")
 declare -A of_weir
-for backend in epoll io_uring; do
-  for batch in 1 32; do
-    if ! count "$backend" "$batch" "$weir" "$backend"; then
-      # A sandbox may refuse io_uring, and valgrind may not know it.
-      [[ $backend == io_uring ]] && ! "$weir" io_uring 1 1 2> /dev/null && continue
-      failed=1
-      continue
-    fi
-    echo "weir $backend, batches of $batch: $counted instructions an echo"
-    lines+=("$backend $batch $counted")
-    of_weir[$backend/$batch]=$counted
-    if [[ $mode == --check ]]; then check "$backend" "$batch" || failed=1; fi
-  done
+for what in "echo epoll 1" "echo epoll 32" "echo io_uring 1" "echo io_uring 32" "http epoll 32" \
+  "http io_uring 32" "pipeline epoll 16" "pipeline io_uring 16"; do
+  read -r kind backend batch <<< "$what"
+  # A sandbox may refuse io_uring.
+  if [[ $backend == io_uring ]] && ! "$weir" "$kind" "$backend" 1 1 2> "$work/errors"; then
+    echo "$what: skipped: $(< "$work/errors")"
+    continue
+  fi
+  if ! count "$kind $backend" "$batch" "$weir" "$kind" "$backend"; then
+    failed=1
+    continue
+  fi
+  echo "weir $kind on $backend, batches of $batch: $counted"
+  lines+=("$what $counted")
+  of_weir[$what]=$counted
+  if [[ $mode == --check ]]; then check "$kind $backend" "$batch" || failed=1; fi
 done
 
 if [[ $mode == --write ]]; then
-  printf '%s\n' "${lines[@]}" > "${BUILD_WORKSPACE_DIRECTORY:?is for bazel run}/bench/instructions.txt"
-fi
-if [[ -z $mode ]]; then
-  if ${CXX:-c++} -std=c++20 -O3 -DNDEBUG -iquote "$(dirname "$libuv_source")/../.." "$libuv_source" \
-    -o "$work/libuv" -luv 2> "$work/errors"; then
-    for batch in 1 32; do
-      count libuv "$batch" "$work/libuv" || exit 1
-      echo "libuv, batches of $batch: $counted; weir's: epoll" \
-        "$(awk "BEGIN { printf \"%.2f\", ${of_weir[epoll/$batch]} / $counted }") x, io_uring" \
-        "$(awk "BEGIN { printf \"%.2f\", ${of_weir[io_uring/$batch]:-0} / $counted }") x"
-    done
-  else
-    echo "libuv: skipped: $(grep -m1 error "$work/errors") (apt install libuv1-dev)"
-  fi
+  record=${BUILD_WORKSPACE_DIRECTORY:?is for bazel run}/bench/instructions.txt
+  printf '%s\n' "${lines[@]}" > "$record"
+elif [[ -z $mode ]]; then
+  libuv_rows || failed=1
 fi
 exit "$failed"

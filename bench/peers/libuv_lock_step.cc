@@ -11,7 +11,7 @@
 
 namespace {
 
-char receive_buffer[64 * 1024];
+char receive_buffer[256 * 1024];
 
 void give_buffer(uv_handle_t*, size_t, uv_buf_t* buffer) {
   *buffer = uv_buf_init(receive_buffer, sizeof receive_buffer);
