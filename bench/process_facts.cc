@@ -62,6 +62,10 @@ std::vector<std::string> open_descriptors(pid_t pid, const std::string& director
 
 std::size_t resident_bytes(pid_t pid) { return kilobytes(path_of(pid, "smaps_rollup"), "Rss:"); }
 
+std::size_t anonymous_bytes(pid_t pid) {
+  return kilobytes(path_of(pid, "smaps_rollup"), "Anonymous:");
+}
+
 std::size_t resident_bytes_max(pid_t pid) { return kilobytes(path_of(pid, "status"), "VmHWM:"); }
 
 }  // namespace weir::bench

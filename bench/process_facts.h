@@ -17,6 +17,9 @@ std::vector<std::string> open_descriptors(pid_t pid, const std::string& director
 // Exact: what /proc/PID/statm says may be off by some pages for each core.
 std::size_t resident_bytes(pid_t pid);
 
+// Of those, what is its own and no file's: heap and stacks.
+std::size_t anonymous_bytes(pid_t pid);
+
 // The most that it was.
 std::size_t resident_bytes_max(pid_t pid);
 
