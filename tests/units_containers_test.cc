@@ -290,6 +290,22 @@ TEST(Slab, HoldsLargeObjects) {
   for (Large* object : objects) slab.destroy(object);
 }
 
+TEST(Slab, VisitsWhatIsThereInTheOrderOfItsMaking) {
+  Slab<int> slab;
+  std::vector<int*> objects;
+  for (int i = 0; i < 100; ++i) objects.push_back(slab.create(i));
+  for (std::size_t i = 0; i < objects.size(); i += 2) slab.destroy(objects[i]);
+  std::vector<int> seen;
+  slab.for_each([&](int& object) {
+    seen.push_back(object);
+    slab.destroy(&object);
+  });
+  ASSERT_EQ(seen.size(), 50U);
+  for (std::size_t i = 0; i < seen.size(); ++i) EXPECT_EQ(seen[i], static_cast<int>(2 * i + 1));
+  EXPECT_EQ(slab.live(), 0U);
+  slab.for_each([](int&) { ADD_FAILURE() << "there is none"; });
+}
+
 thread_local int allocations_left = 0;
 bool count_down(std::size_t) noexcept { return allocations_left-- > 0; }
 
