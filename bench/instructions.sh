@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How many instructions of user space an echo of 64 bytes takes, and a GET of 13 bytes, in lock step:
-# see lock_step.h.
+# How many instructions of user space an echo of 64 bytes takes, and a GET of 13 bytes, in lock
+# step: see lock_step.h.
 #
 #   bazel run -c opt //bench:instructions              # weir, and libuv if it is installed
 #   bazel run -c opt //bench:instructions -- --write   # what is counted now is what is expected

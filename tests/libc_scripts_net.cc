@@ -141,8 +141,8 @@ void everywhere(Scene& scene) {
 
 // ---- Files ----
 
-// What a socket sends in parts, because of small buffers: first more than a sendfile(2) has at once,
-// then less. The peer's are not small: its acknowledgements would come late, and take all the time.
+// What a socket sends in parts, because of small buffers: first more than a sendfile(2) has at
+// once, then less. The peer's are not small: its acknowledgements would come late.
 void send_files(Scene& scene) {
   std::ofstream(scene.path("file")) << kMuch.substr(0, 70'000);
   auto& server = scene.make<Server>(scene.reactor());
