@@ -254,7 +254,7 @@ class Socket final : public Stream,
   void on_broken(std::error_code code, const char* syscall) noexcept override;
   void on_closed() noexcept override;
   void on_over_budget(bool must_close) noexcept override;
-  void looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept;
+  void looked_up(std::error_code code, const std::vector<IpEndpoint>& found) noexcept;
 
   void part_pipes() noexcept;
   static void run_service(Task& task) noexcept;

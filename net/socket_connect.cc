@@ -155,7 +155,7 @@ void Socket::drop_dialing() noexcept {
 
 // ---- Names ----
 
-void Socket::looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept {
+void Socket::looked_up(std::error_code code, const std::vector<IpEndpoint>& found) noexcept {
   Dialing& dialing = *own().dialing;
   dialing.lookup = nullptr;
   touch();

@@ -33,7 +33,7 @@ struct Socket::Dialing final : LookupOwner {
   explicit Dialing(Socket& socket) noexcept
       : attempt(on_attempt_late, socket), all(on_late, socket) {}
   void on_looked_up(std::error_code code, std::vector<IpEndpoint> found) noexcept override {
-    attempt.socket.looked_up(code, std::move(found));
+    attempt.socket.looked_up(code, found);
   }
   static void on_attempt_late(TimerNode& node) noexcept;
   static void on_late(TimerNode& node) noexcept;
