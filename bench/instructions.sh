@@ -53,7 +53,8 @@ check() {
 
 # libuv_rows: the same echoes by libuv, and how weir's count compares.
 libuv_rows() {
-  local root=${libuv_source%/bench/*} batch backend ratio
+  local root batch backend ratio
+  root=$(dirname -- "$libuv_source")/../..
   if ! "${CXX:-c++}" -std=c++20 -O3 -DNDEBUG -iquote "$root" "$libuv_source" -o "$work/libuv" \
     -luv 2> "$work/errors"; then
     echo "libuv: skipped: $(grep -m1 error "$work/errors") (apt install libuv1-dev)"
