@@ -40,7 +40,7 @@ class PreparePeers : public testing::Test {
 
   std::vector<Peer> prepare() const {
     return prepare_peers({.sources = "/the/sources",
-                          .work = directory_.path() + "/work",
+                          .work = directory_.path() + "/built",
                           .nginx_static = "/the/nginx_static",
                           .root = "/the/root",
                           .path = directory_.path() + "/bin"});
@@ -54,7 +54,7 @@ class PreparePeers : public testing::Test {
     return {};
   }
 
-  std::string work(const std::string& name) const { return directory_.path() + "/work/" + name; }
+  std::string built(const std::string& name) const { return directory_.path() + "/built/" + name; }
 
  private:
   Directory directory_{"weir-prepare"};
@@ -94,16 +94,16 @@ TEST_F(PreparePeers, WhatIsThereHasItsCommandsAndItsVersion) {
   }
   const Peer uring = prepare("asio io_uring");
   if (uring.skipped.empty()) {
-    EXPECT_THAT(uring.echo, ElementsAre(work("asio_io_uring_echo")));
+    EXPECT_THAT(uring.echo, ElementsAre(built("asio_io_uring_echo")));
   }
   const Peer libuv = prepare("libuv");
   EXPECT_EQ(libuv.version, "9.8.7");
-  EXPECT_THAT(libuv.echo, ElementsAre(work("libuv_echo")));
-  EXPECT_THAT(libuv.http, ElementsAre(work("libuv_http")));
+  EXPECT_THAT(libuv.echo, ElementsAre(built("libuv_echo")));
+  EXPECT_THAT(libuv.http, ElementsAre(built("libuv_http")));
   const Peer go = prepare("Go");
   EXPECT_EQ(go.version, "9.8.7");
-  EXPECT_THAT(go.echo, ElementsAre(work("go_echo")));
-  EXPECT_THAT(go.http, ElementsAre(work("go_http"), "--root", "/the/root"));
+  EXPECT_THAT(go.echo, ElementsAre(built("go_echo")));
+  EXPECT_THAT(go.http, ElementsAre(built("go_http"), "--root", "/the/root"));
   const Peer node = prepare("Node");
   EXPECT_EQ(node.version, "20.1.2");
   EXPECT_THAT(node.http, ElementsAre(StartsWith("/tmp/"), "/the/sources/http.js"));
@@ -111,7 +111,7 @@ TEST_F(PreparePeers, WhatIsThereHasItsCommandsAndItsVersion) {
   EXPECT_EQ(nginx.version, "1.2.3");
   EXPECT_THAT(nginx.echo, IsEmpty());
   EXPECT_THAT(nginx.http, ElementsAre("/the/nginx_static", "--nginx", StartsWith("/tmp/"), "--work",
-                                      work("nginx"), "--root", "/the/root"));
+                                      built("nginx"), "--root", "/the/root"));
 }
 
 TEST_F(PreparePeers, AMissingHeaderIsToldAsThePackageThatHasIt) {
@@ -138,7 +138,7 @@ esac
   const Peer libuv = prepare("libuv");
   EXPECT_EQ(libuv.skipped, "no http_parser.h (apt install libhttp-parser-dev)");
   EXPECT_EQ(libuv.version, "9.8.7");
-  EXPECT_THAT(libuv.echo, ElementsAre(work("libuv_echo")));
+  EXPECT_THAT(libuv.echo, ElementsAre(built("libuv_echo")));
   EXPECT_THAT(libuv.http, IsEmpty());
 }
 

@@ -42,7 +42,7 @@ std::string directory;
 
 const std::vector<Peer>& all_peers() {
   static const std::vector<Peer> all = prepare_peers({.sources = sources,
-                                                      .work = directory + "/work",
+                                                      .work = directory + "/built",
                                                       .nginx_static = nginx_static,
                                                       .root = directory + "/root",
                                                       .path = {}});
@@ -408,7 +408,7 @@ INSTANTIATE_TEST_SUITE_P(All, Peers, testing::ValuesIn(kNames), [](const auto& i
 int prepare_and_test() {
   const Directory made("weir-peers");
   directory = made.path();
-  for (const char* name : {"/work", "/root"}) std::filesystem::create_directory(directory + name);
+  for (const char* name : {"/built", "/root"}) std::filesystem::create_directory(directory + name);
   std::ofstream(directory + "/root/file.bin") << std::string(100'000, 'f');
   return RUN_ALL_TESTS();
 }
