@@ -26,7 +26,7 @@ class PreparePeers : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_FALSE(directory_.path().empty());
-    for (const char* name : {"bin", "work"}) {
+    for (const char* name : {"bin", "built"}) {
       std::filesystem::create_directory(directory_.path() + "/" + name);
     }
   }
