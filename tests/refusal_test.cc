@@ -170,6 +170,69 @@ TEST_P(RefusalTest, OperatorNewLivesOnTheReserve) {
                    [&](long nth) { play(Memory::operator_new, nth); });
 }
 
+// What a client to ::1 has come to.
+struct Ipv6Outcome {
+  bool echoed = false;
+  int closed = 0;
+  std::error_code code;
+};
+
+void watch(net::Socket& client, Ipv6Outcome& outcome) {
+  client.on_connect([](net::Socket& socket) { socket.write("x"); });
+  client.on_data([&outcome](net::Socket& socket, Buffer) {
+    outcome.echoed = true;
+    socket.end();
+  });
+  client.on_error([](net::Socket&, const Error&) {});
+  client.on_close([&outcome](net::Socket&, std::error_code code) {
+    ++outcome.closed;
+    outcome.code = code;
+  });
+}
+
+// Addresses of IPv6 have a place of their own, unlike those of IPv4.
+TEST_P(RefusalTest, AnIpv6ConnectionMayFindNoRoomForItsAddresses) {
+  constexpr long kMost = 1000;
+  int without_memory = 0;
+  long asked = kMost;
+  long nth = 1;
+  for (; nth <= asked && nth < kMost && !HasFailure(); ++nth) {
+    SCOPED_TRACE("allocation " + std::to_string(nth));
+    const Descriptors before = open_descriptors();
+    {
+      Reactor reactor(make_backend());
+      reactor.on_unhandled_error([](const Error&) {});
+      net::Server server(reactor);
+      server.on_data([](net::Socket& socket, Buffer bytes) { socket.write(std::move(bytes)); });
+      const auto bound = server.listen({.port = 0, .host = "::1"});
+      ASSERT_TRUE(bound.has_value());
+      const net::ConnectOptions to{.host = "::1", .port = bound->port()};
+      Ipv6Outcome outcome;
+      net::Socket client(reactor);
+      watch(client, outcome);
+      refuse(Memory::library, nth);
+      const auto begun = client.connect(to);
+      EXPECT_TRUE(!begun || run_until(reactor, [&] { return outcome.closed != 0; }));
+      asked = stop_refusing();
+      EXPECT_EQ(outcome.closed, begun ? 1 : 0);
+      EXPECT_TRUE(outcome.echoed || refused_any()) << outcome.code.message();
+      if (outcome.code == errno_code(ENOMEM)) ++without_memory;
+
+      Ipv6Outcome again;
+      net::Socket next(reactor);
+      watch(next, again);
+      ASSERT_TRUE(next.connect(to).has_value());
+      EXPECT_TRUE(run_until(reactor, [&] { return again.closed != 0; }));
+      EXPECT_TRUE(again.echoed) << "it does not serve any more";
+      server.close();
+      EXPECT_TRUE(run_until(reactor, [&] { return reactor.counters().sockets == 0; }));
+    }
+    EXPECT_EQ(opened_since(before), Descriptors());
+  }
+  EXPECT_LT(nth, kMost);
+  EXPECT_GT(without_memory, 0) << "no client was told that there was no memory";
+}
+
 // The only way in which refused memory ends a process.
 constexpr int kBadAlloc = 42;
 void expect_bad_alloc() {
