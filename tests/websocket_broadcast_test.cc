@@ -164,6 +164,19 @@ TEST_P(WebSocketBroadcastTest, OnlyThoseThatAreWanted) {
   EXPECT_TRUE(run_until([&] { return received_ == 5; }));
 }
 
+TEST_P(WebSocketBroadcastTest, ABufferAndWhatHasNoRoomBehindOthers) {
+  serve_many();
+  WsRecord& client = connect();
+  ASSERT_TRUE(run_until([&] { return client.has("open") && sockets_->connections() == 1; }));
+  WebSocket* peer = nullptr;
+  sockets_->for_each([&](WebSocket& socket) { peer = &socket; });
+  EXPECT_EQ(sockets_->broadcast(MessageKind::text, Buffer::copy("small")).sent, 1U);
+  const Buffer large = Buffer::take(std::string(net::limits::kQueueBytesMaxDefault, 'x'));
+  EXPECT_EQ(sockets_->broadcast(MessageKind::binary, large.share()).skipped, 1U);
+  ASSERT_TRUE(run_until_messages(client, 1));
+  EXPECT_EQ(client.messages[0], "small");
+}
+
 TEST_P(WebSocketBroadcastTest, NotIntoAMessageInPieces) {
   serve_many();
   WsRecord& client = connect();

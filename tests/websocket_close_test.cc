@@ -460,6 +460,9 @@ TEST_P(WebSocketCloseTest, WhatIsNoUrlIsAMistake) {
   EXPECT_EQ(code_of("ws://x/", {.protocols = {"a b"}}), Mistake::bad_argument);
   EXPECT_EQ(code_of("ws://x/", {.protocols = {"a", "a"}}), Mistake::bad_argument);
   EXPECT_EQ(code_of("ws://x/", {.socket = {.close_timeout = seconds(-1)}}), Mistake::out_of_range);
+  for (const int level : {0, 10}) {
+    EXPECT_EQ(code_of("ws://x/", {.socket = {.deflate = {.level = level}}}), Mistake::out_of_range);
+  }
 }
 
 TEST_P(WebSocketCloseTest, NobodyThereIsAnError) {

@@ -107,5 +107,31 @@ TEST_P(WebSocketQueueTest, WhatIsInflatedInATurnIsBounded) {
   EXPECT_TRUE(client.was_clean);
 }
 
+// ---- What a refused message does, by the socket's policy ----
+
+TEST_P(WebSocketQueueTest, APolicyOfClosingEndsIt) {
+  listen({}, false, {.net = {.socket = {.policy = net::QueuePolicy::close}}});
+  dial_raw();
+  ASSERT_TRUE(run_until([&] { return !peers_.empty(); }));
+  WebSocket& socket = peer().socket();
+  EXPECT_EQ(socket.send_text("first"), Write::ok);
+  EXPECT_EQ(socket.send_binary(std::string(net::limits::kQueueBytesMaxDefault, 'x')), Write::closed);
+  ASSERT_TRUE(run_until_over(peer()));
+  EXPECT_EQ(peer().closed_with, errno_code(ENOBUFS));
+}
+
+TEST_P(WebSocketQueueTest, APolicyOfDroppingReadsOn) {
+  listen({}, false, {.net = {.socket = {.policy = net::QueuePolicy::drop}}});
+  HttpClient& raw = dial_raw();
+  ASSERT_TRUE(run_until([&] { return !peers_.empty(); }));
+  ASSERT_NO_FATAL_FAILURE(stall(raw, peer().socket(), 1 << 20));
+  EXPECT_EQ(peer().socket().send_binary(std::string(net::limits::kQueueBytesMaxDefault, 'x')),
+            Write::refused);
+  raw.send(frame(0x81, "is read"));
+  ASSERT_TRUE(run_until_messages(peer(), 1));
+  EXPECT_EQ(peer().messages[0], "is read");
+  EXPECT_TRUE(peer().socket().needs_drain());
+}
+
 }  // namespace
 }  // namespace weir::test

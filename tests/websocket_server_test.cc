@@ -279,5 +279,79 @@ TEST_P(WebSocketServerTest, AServerThatLiesIsNoWebSocket) {
   EXPECT_EQ(client.order(), "error close");
 }
 
+// ---- What each knows of itself ----
+
+TEST_P(WebSocketServerTest, EachKnowsWhereItBelongs) {
+  listen();
+  WsRecord& client = join();
+  EXPECT_EQ(&sockets_->reactor(), &reactor());
+  EXPECT_EQ(&client.socket().reactor(), &reactor());
+  EXPECT_EQ(&peer().socket().reactor(), &reactor());
+  EXPECT_TRUE(peer().socket().is_server());
+  EXPECT_FALSE(client.socket().is_server());
+  EXPECT_EQ(peer().socket().server(), sockets_.get());
+  EXPECT_EQ(client.socket().server(), nullptr);
+  EXPECT_EQ(client.socket().refusal_status(), 0);
+  EXPECT_FALSE(client.socket().is_paused());
+  client.socket().pause();
+  EXPECT_TRUE(client.socket().is_paused());
+  client.socket().resume();
+  EXPECT_FALSE(client.socket().is_paused());
+}
+
+TEST_P(WebSocketServerTest, ARefusedClientIsToldTheStatus) {
+  listen();
+  sockets_->on_handshake([](WebSocketHandshake& handshake) { handshake.refuse(403); });
+  WsRecord& client = connect();
+  std::vector<int> statuses;
+  client.socket().on_error([&](WebSocket& socket, const Error&) {
+    statuses.push_back(socket.refusal_status());
+  });
+  client.socket().on_close([&](WebSocket& socket, const WebSocketClose&) {
+    statuses.push_back(socket.refusal_status());
+  });
+  ASSERT_TRUE(run_until_over(client));
+  EXPECT_EQ(statuses, (std::vector<int>{403, 403}));
+}
+
+TEST_P(WebSocketServerTest, AListenerThatIsOffIsNotCalled) {
+  listen();
+  int called = 0;
+  const auto count = [&](auto&&...) { ++called; };
+  sockets_->off(sockets_->on_handshake(count));
+  sockets_->off(sockets_->on_connection(count));
+  sockets_->off(sockets_->on_message(count));
+  sockets_->off(sockets_->on_close(count));
+  sockets_->off(sockets_->on_server_close(count));
+  WsRecord& client = connect();
+  WebSocket& socket = client.socket();
+  socket.off(socket.on_open(count));
+  socket.off(socket.on_ping(count));
+  const auto id = socket.on_message(count);
+  socket.off(id);
+  socket.off(id);
+  ASSERT_TRUE(run_until([&] { return client.has("open") && !peers_.empty(); }));
+  EXPECT_TRUE(peer().socket().ping().has_value());
+  peer().socket().send_text("to the client");
+  client.socket().send_text("to the server");
+  ASSERT_TRUE(run_until_messages(client, 1));
+  ASSERT_TRUE(run_until_messages(peer(), 1));
+  EXPECT_TRUE(sockets_->close().has_value());
+  ASSERT_TRUE(run_until([&] { return client.over() && peer().over(); }));
+  expect_all_gone();
+  EXPECT_EQ(called, 0);
+  EXPECT_EQ(client.order(), "open ping text close");
+}
+
+TEST_P(WebSocketServerTest, DestroyedInAHandshakeItAnswersNobody) {
+  listen();
+  sockets_->on_handshake([&](WebSocketHandshake&) { sockets_.reset(); });
+  HttpClient& client = dial();
+  client.send(handshake());
+  ASSERT_TRUE(run_until([&] { return client.over(); }));
+  EXPECT_EQ(client.received(), "");
+  EXPECT_TRUE(run_until([&] { return server().connections() == 0; }));
+}
+
 }  // namespace
 }  // namespace weir::test

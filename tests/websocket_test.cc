@@ -69,6 +69,23 @@ TEST_P(WebSocketEchoTest, PiecesAreOneMessage) {
   EXPECT_EQ(peer().order(), "connection ping binary text");
 }
 
+TEST_P(WebSocketEchoTest, PiecesMayBeBuffers) {
+  listen();
+  WsRecord& client = join();
+  const std::string large = pattern(200000, 8);
+  for (WebSocket* socket : {&client.socket(), &peer().socket()}) {
+    Buffer first = Buffer::take(std::string(large));
+    Buffer last = Buffer::take(std::string("the end"));
+    EXPECT_NE(socket->send_piece(MessageKind::binary, std::move(first), false), Write::closed);
+    EXPECT_NE(socket->send_piece(MessageKind::binary, std::move(last), true), Write::closed);
+    EXPECT_TRUE(first.empty() && last.empty()) << "moved from when it is taken";
+  }
+  ASSERT_TRUE(run_until_messages(peer(), 1));
+  ASSERT_TRUE(run_until_messages(client, 1));
+  EXPECT_TRUE(peer().messages[0] == large + "the end");
+  EXPECT_TRUE(client.messages[0] == large + "the end");
+}
+
 TEST_P(WebSocketEchoTest, AMessageWithinAMessageIsAMistake) {
   listen();
   WsRecord& client = join();
