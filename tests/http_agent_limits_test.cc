@@ -139,10 +139,24 @@ TEST_P(AgentLimitsTest, AMistakeLeavesNothingBehind) {
   wrong = server.at();
   wrong.port = 65536;
   EXPECT_EQ(ask(wrong).refused, Mistake::bad_port);
+  wrong = server.at();
+  wrong.host = "";
+  EXPECT_EQ(ask(wrong).refused, Mistake::bad_argument);
   EXPECT_EQ(now(), "0 0 0");
   EXPECT_EQ(stats().requests, 0U);
   EXPECT_EQ(stats().connections, 0U);
   EXPECT_EQ(got("/good"), "200 /good");
+}
+
+TEST_P(AgentLimitsTest, LimitsThatLetNothingThroughAreMistakes) {
+  Peer& server = serve_all();
+  use({.max_sockets = 0});
+  EXPECT_EQ(ask(server.at("/0")).refused, Mistake::out_of_range);
+  use({.max_total_sockets = 0});
+  EXPECT_EQ(ask(server.at("/1")).refused, Mistake::out_of_range);
+  use({.idle_timeout = -1ms});
+  EXPECT_EQ(ask(server.at("/2")).refused, Mistake::out_of_range);
+  EXPECT_EQ(stats().connections, 0U);
 }
 
 TEST_P(AgentLimitsTest, AConnectionThatFailsMakesRoom) {

@@ -202,6 +202,21 @@ TEST_P(OptionsTest, NegativeTimes) {
   EXPECT_FALSE(server.listen({.port = 0, .host = "127.0.0.1"}).has_value());
 }
 
+TEST_P(OptionsTest, APipelineHasRoomForOne) {
+  http::Server server(reactor(), {.pipelined_max = 0});
+  const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_FALSE(bound.has_value());
+  EXPECT_EQ(bound.error().message(), "ERR_OUT_OF_RANGE: pipelined_max must be at least 1");
+}
+
+TEST_P(OptionsTest, TheAddressIsTheOneOfListen) {
+  http::Server server(reactor());
+  EXPECT_EQ(server.address().family(), Family::none);
+  const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_EQ(server.address(), *bound);
+}
+
 WEIR_ON_ALL_BACKENDS(OptionsTest);
 
 class KernelOptionsTest : public LifeTest {

@@ -339,6 +339,34 @@ TEST_P(StatusPageTest, EventsTellOfTheTimeBetweenThem) {
   EXPECT_NE(viewer.received().find("\"latency\":{\"count\":0}"), std::string::npos);
 }
 
+TEST_P(StatusPageTest, ALimitOnConnectionsIsTold) {
+  EXPECT_EQ(body("/metrics").find("weir_http_connections_max"), std::string::npos);
+  server().net().set_max_connections(7);
+  EXPECT_EQ(MetricsReader(body("/metrics")).at("weir_http_connections_max"), 7);
+  HttpClient& viewer = dial();
+  viewer.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(run_until_received(viewer, "\n\n"));
+  EXPECT_NE(viewer.received().find("\"max\":7"), std::string::npos) << viewer.received();
+}
+
+TEST_P(StatusPageTest, WhatIsNotMeasuredIsNull) {
+  http::Server other(reactor());
+  StatusBoard board;
+  const StatusBoard::Seat seat = board.add(other);
+  StatusPage page(other, board, {.interval = interval()});
+  other.on_request([&](Request& request, Response& response) {
+    page.answer_events(request, response);
+  });
+  const auto bound = other.listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_TRUE(bound);
+  HttpClient viewer(reactor(), {.host = "127.0.0.1", .port = bound->port()});
+  viewer.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+  ASSERT_TRUE(run_until_received(viewer, "\n\n"));
+  EXPECT_NE(viewer.received().find("\"latency\":null,\"latencySinceStart\":null"),
+            std::string::npos)
+      << viewer.received();
+}
+
 TEST_P(StatusPageTest, NothingIsSampledWhileNobodyLooks) {
   HttpClient& viewer = dial();
   viewer.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
