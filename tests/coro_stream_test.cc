@@ -333,6 +333,29 @@ TEST_P(CoroStreamTest, AnIdleTimeoutEndsTheAwaitOnly) {
   EXPECT_EQ(reads, (std::vector<std::string>{"<ETIMEDOUT>", "later"}));
 }
 
+TEST_P(CoroStreamTest, AnIdleTimeoutEndsAWriteThatWaits) {
+  join();
+  peer_->pause();
+  stream().socket()->set_queue_limits({.high_water = 1 << 20, .bytes_max = 150'000});
+  ASSERT_TRUE(stream().socket()->set_timeout(20ms).has_value());
+  std::size_t taken = 0;
+  std::string end;
+  run([&]() -> Task<> {
+    const std::string chunk(100'000, 'x');
+    while (end.empty()) {
+      const auto written = co_await stream().write(chunk);
+      if (written) taken += chunk.size();
+      if (!written) end = outcome(written);
+    }
+  });
+  EXPECT_EQ(end, "ETIMEDOUT");
+  // Nothing of the one that has ended is sent later.
+  peer_->resume();
+  run([&]() -> Task<> { co_await stream().end(); });
+  ASSERT_TRUE(run_until([&] { return peer_record_.has("end"); }));
+  EXPECT_EQ(peer_record_.bytes.size(), taken);
+}
+
 // ---- Connecting and accepting ----
 
 class CoroConnectTest : public CoroTest {};

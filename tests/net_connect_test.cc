@@ -389,6 +389,33 @@ TEST_P(ConnectTest, AFreshSocketIsNeitherOpenNorDestroyed) {
   EXPECT_EQ(seen.count("close"), 0);
 }
 
+// Whoever waits for an answer is told, also when its way back is given to another.
+TEST_P(ConnectTest, AReplyThatIsReplacedHasFailed) {
+  struct Latest final : net::Resolver {
+    void resolve(std::string_view, Family, net::ResolveReply reply) override {
+      if (kept) {
+        *kept = std::move(reply);
+      } else {
+        kept.emplace(std::move(reply));
+      }
+    }
+    std::optional<net::ResolveReply> kept;
+  } latest;
+  listen();
+  Record first_record;
+  Socket first(reactor());
+  record(first, first_record);
+  ASSERT_TRUE(first.connect({.host = "x", .port = 1, .resolver = &latest}).has_value());
+  ASSERT_TRUE(client()
+                  .connect({.host = "y", .port = to_.port, .resolver = &latest})
+                  .has_value());
+  ASSERT_TRUE(run_until([&] { return first_record.closes == 1; }));
+  EXPECT_EQ(first_record.errors.at(0).code, ResolveError::failed);
+  EXPECT_FALSE(client_record_.has("ready"));
+  latest.kept->found({Address::parse_ip("127.0.0.1", 0)->ip()});
+  ASSERT_TRUE(run_until([&] { return client_record_.has("ready"); }));
+}
+
 WEIR_ON_ALL_BACKENDS(ConnectTest);
 
 }  // namespace

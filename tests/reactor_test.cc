@@ -466,6 +466,13 @@ TEST(ReactorDeathTest, TheLongestTimeoutWaitsForTheFirstEvent) {
       testing::ExitedWithCode(0), "");
 }
 
+TEST(BackendKindTest, EachHasAName) {
+  EXPECT_STREQ(name_of(BackendKind::automatic), "auto");
+  EXPECT_STREQ(name_of(BackendKind::io_uring), "io_uring");
+  EXPECT_STREQ(name_of(BackendKind::epoll), "epoll");
+  EXPECT_STREQ(name_of(BackendKind::sim), "sim");
+}
+
 WEIR_ON_ALL_BACKENDS(ReactorTest);
 
 }  // namespace

@@ -463,6 +463,19 @@ TEST_F(SimDatagramTest, TcpAndUdpHavePortsOfTheirOwn) {
   EXPECT_EQ(same.all(), "x ");
 }
 
+TEST_F(SimDatagramTest, OnlyABoundSocketOfTheFamilyIsTakenOver) {
+  at_.host = "10.0.0.1";
+  ASSERT_TRUE(join());
+  Port& mine = port(b(), "10.0.0.2", 1000);
+  const auto code = [&](int fd, Family family) {
+    const auto taken = kernel(b()).datagrams().adopt(fd, family);
+    return taken ? std::error_code() : taken.error().code;
+  };
+  EXPECT_EQ(code(mine.fd, Family::ipv4), std::error_code());
+  EXPECT_EQ(code(mine.fd, Family::ipv6), Mistake::bad_fd_type);
+  EXPECT_EQ(code(1000, Family::ipv4), errno_code(EBADF));
+}
+
 TEST_F(SimDatagramTest, AnIpv4PortDoesNotSendToIpv6) {
   Port& here = port(b(), "10.0.0.2", 1000);
   EXPECT_EQ(here.send("x", "fd00::1", 2000), -EAFNOSUPPORT);

@@ -316,6 +316,7 @@ TEST_P(UdpSocketTest, BeforeBindThereIsNoSocket) {
   EXPECT_FALSE(one->bound());
   EXPECT_FALSE(one->connected());
   EXPECT_EQ(one->native_handle(), -1);
+  EXPECT_EQ(&one->reactor(), &reactor());
   EXPECT_EQ(refusal(one->address()), "getsockname EBADF");
   EXPECT_EQ(refusal(one->remote_address()), "ERR_SOCKET_DGRAM_NOT_CONNECTED");
   EXPECT_EQ(refusal(one->disconnect()), "ERR_SOCKET_DGRAM_NOT_CONNECTED");
