@@ -262,6 +262,21 @@ TEST_P(VirtualIdleTimeoutTest, ANegativeOneIsAMistake) {
   EXPECT_EQ(name_of(bound.error().code), "ERR_OUT_OF_RANGE");
 }
 
+// With none left, the connection is destroyed.
+TEST_P(VirtualIdleTimeoutTest, AListenerThatIsOffIsNotTold) {
+  std::string told;
+  serve([&](Request& request, Response&) {
+    EXPECT_TRUE(request.set_timeout(2s).has_value());
+    request.off(request.on_timeout([&](Request&) { told += "timeout "; }));
+    request.off(request.on_end([&](Request&) { told += "end "; }));
+    request.on_close([&](Request&) { told += "close "; });
+  });
+  HttpClient& client = dial_and_count();
+  client.send(get("/"));
+  EXPECT_EQ(over_at(client), 2000);
+  EXPECT_EQ(told, "close ");
+}
+
 INSTANTIATE_TEST_SUITE_P(Backends, VirtualIdleTimeoutTest, testing::Values(all_backends().back()),
                          case_name);
 

@@ -253,6 +253,54 @@ TEST_P(AnyFilesTest, AnUnpipedFileStopsAndEndsNothing) {
   EXPECT_FALSE(client().writable_ended());
 }
 
+TEST_P(AnyFilesTest, AnUnpipedOutputGetsNoMore) {
+  join({.peer_reads = false});
+  InputStream input(reactor(), lend(make_file(pattern(500'000, 9))), {.read_bytes = 100});
+  const std::string path = socket_path();
+  OutputStream output = net::create_file(reactor(), path);
+  pipe(input, output);
+  pipe(peer(), output);
+  client().write("from the socket");
+  ASSERT_TRUE(run_until([&] { return input.bytes_read() != 0 && peer().bytes_read() != 0; }));
+  unpipe(input, output);
+  unpipe(peer(), output);
+  const std::uint64_t before = output.bytes_written();
+  client().write("more");
+  turns();
+  EXPECT_EQ(output.bytes_written(), before);
+  EXPECT_LE(input.bytes_read(), before + 1000);
+  FileRecord record;
+  watch(output, record);
+  output.end();
+  ASSERT_TRUE(run_until([&] { return record.has("close"); }));
+  EXPECT_EQ(content_of(path).size(), before);
+}
+
+TEST_P(AnyFilesTest, AListenerThatIsOffIsNotCalled) {
+  int called = 0;
+  const auto count = [&](auto&&...) { ++called; };
+  InputStream input = net::open_file(reactor(), make_file("bytes"));
+  OutputStream output = net::create_file(reactor(), socket_path());
+  FileRecord in;
+  FileRecord out;
+  watch(input, in);
+  watch(output, out);
+  input.off(input.on_data(count));
+  input.off(input.on_end(count));
+  input.off(input.on_error(count));
+  input.off(input.on_close(count));
+  output.off(output.on_drain(count));
+  output.off(output.on_finish(count));
+  output.off(output.on_error(count));
+  output.off(output.on_close(count));
+  output.write("bytes");
+  output.end();
+  ASSERT_TRUE(run_returns());
+  EXPECT_EQ(in.order(), "data end close");
+  EXPECT_EQ(out.order(), "finish close");
+  EXPECT_EQ(called, 0);
+}
+
 TEST_P(AnyFilesTest, ADestroyedSourceDoesNotEndItsDestination) {
   join();
   InputStream input(reactor(), lend(make_file(pattern(500'000, 8))));

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "tests/pair.h"
+#include "weir/net/balancer.h"
 
 namespace weir::test {
 namespace {
@@ -506,6 +507,13 @@ TEST_P(ServerTest, DeletingAServerInsideItsOwnEventsIsHarmless) {
     run_for(2ms);
     EXPECT_EQ(reactor().counters().sockets, 0U);
   }
+}
+
+// Its threads would not be the simulator's.
+TEST_P(ServerTest, TheSimulatorHasNoBalancer) {
+  if (!simulated()) return;
+  net::Balancer balancer;
+  EXPECT_EQ(refusal({.port = 0, .host = "127.0.0.1", .balancer = &balancer}), "EOPNOTSUPP");
 }
 
 WEIR_ON_ALL_BACKENDS(ServerTest);
