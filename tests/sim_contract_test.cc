@@ -236,6 +236,14 @@ TEST_F(SimContractTest, ClosingAfterTheLastResultIsFine) {
   EXPECT_EQ(a().open_fds(), 0U);
 }
 
+TEST_F(SimContractTest, AnOperationOnWhatIsNotOpenIsNoticed) {
+  const auto [one, other] = pair();
+  door().close(one);
+  receive(one);
+  settle();
+  EXPECT_EQ(world().violations(), 1U);
+}
+
 TEST_F(SimContractTest, ASecondReceiveIsNoticed) {
   const auto [one, other] = pair();
   receive(one);

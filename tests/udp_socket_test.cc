@@ -141,6 +141,25 @@ TEST_P(UdpSocketTest, APortInUseIsRefusedAndAnotherMayBeTried) {
   EXPECT_EQ(second.order(), "listening");
 }
 
+TEST_P(UdpSocketTest, WhatIsFoundByALookupMayBeOfNoUse) {
+  Names names;
+  Party& first = bound();
+  Party& second = party({.resolver = &names});
+  ASSERT_TRUE(second->bind({.port = first.at().port, .host = "here.test"}).has_value());
+  ASSERT_TRUE(run_until([&] { return second.has("error"); }));
+  EXPECT_EQ(second.error(), "bind EADDRINUSE");
+  EXPECT_FALSE(second->bound());
+  Party& third = party({.resolver = &names});
+  int connected = 0;
+  ASSERT_TRUE(third->bind({.host = "here.test"}).has_value());
+  ASSERT_TRUE(third->connect({.port = 9, .host = "::1"}, [&](UdpSocket&) { ++connected; }));
+  ASSERT_TRUE(run_until([&] { return third.has("error"); }));
+  EXPECT_EQ(third.error(), "connect EAFNOSUPPORT");
+  EXPECT_TRUE(third->bound());
+  EXPECT_FALSE(third->connected());
+  EXPECT_EQ(connected, 0);
+}
+
 TEST_P(UdpSocketTest, ABadPortIsRefused) {
   Party& one = party();
   for (const int port : {-1, 65536, 1 << 20}) {

@@ -299,6 +299,20 @@ TEST_P(WebSocketServerTest, EachKnowsWhereItBelongs) {
   EXPECT_FALSE(client.socket().is_paused());
 }
 
+// It is the user's who has set it.
+TEST_P(WebSocketServerTest, ATimeoutOfItsSocketEndsNothing) {
+  listen();
+  WsRecord& client = join();
+  Socket& socket = *peer().socket().socket();
+  int told = 0;
+  socket.on_timeout([&](Socket&) { ++told; });
+  ASSERT_TRUE(socket.set_timeout(std::chrono::milliseconds(5)).has_value());
+  ASSERT_TRUE(run_until([&] { return told != 0; }));
+  client.socket().send_text("still here");
+  ASSERT_TRUE(run_until_messages(peer(), 1));
+  EXPECT_EQ(peer().order(), "connection text");
+}
+
 TEST_P(WebSocketServerTest, ARefusedClientIsToldTheStatus) {
   listen();
   sockets_->on_handshake([](WebSocketHandshake& handshake) { handshake.refuse(403); });
