@@ -262,6 +262,32 @@ TEST_P(CoroFetchTest, WhoeverWritesIsToldOfAnEarlyAnswer) {
   EXPECT_NE(why, "");
 }
 
+TEST_P(CoroFetchTest, AResetEndsTheReadAndTheWriteThatWait) {
+  net::SocketRef held;
+  serve([&](Request& request, Response&) {
+    request.pause();
+    held = request.socket().weak();
+  });
+  auto options = to("/upload");
+  options.method = "POST";
+  Fetch fetch(agent_->request(options));
+  const std::string piece = pattern(1 << 20, 3);
+  std::string wrote;
+  std::string read;
+  scope_->spawn([&]() -> Task<> {
+    while (wrote.empty()) {  // without end: nobody reads, so that it waits soon
+      auto taken = co_await fetch.write(piece);
+      if (!taken) wrote = name_of_error(taken);
+    }
+  });
+  scope_->spawn([&]() -> Task<> { read = name_of_error(co_await fetch.response()); });
+  ASSERT_TRUE(run_until([&] { return held.get() != nullptr; }));
+  EXPECT_TRUE(held.get()->reset_and_destroy().has_value());
+  ASSERT_TRUE(run_until([&] { return scope_->empty(); }));
+  EXPECT_TRUE(read == "ECONNRESET" || read == "EPIPE") << read;
+  EXPECT_EQ(wrote, read);
+}
+
 TEST_P(CoroFetchTest, AnEarlyAnswerOnAReusedConnectionIsOne) {
   serve([](Request& request, Response& response) {
     if (request.method() == http::Method::get) return static_cast<void>(response.end("first"));

@@ -148,6 +148,19 @@ TEST_P(AgentLimitsTest, AMistakeLeavesNothingBehind) {
   EXPECT_EQ(got("/good"), "200 /good");
 }
 
+TEST_P(AgentLimitsTest, APathThatFitsNoSocketFailsItsRequestOnly) {
+  use({.max_sockets = 1});
+  Peer& server = serve_all();
+  const std::string path(200, 'x');
+  RequestOptions wrong = server.at("/");
+  wrong.socket_path = path;
+  Asked& failed = ask(wrong);
+  ASSERT_TRUE(run_until_all_over());
+  EXPECT_EQ(failed.outcome(), "EINVAL");
+  EXPECT_EQ(now(), "0 0 0");
+  EXPECT_EQ(got("/good"), "200 /good");
+}
+
 TEST_P(AgentLimitsTest, LimitsThatLetNothingThroughAreMistakes) {
   Peer& server = serve_all();
   use({.max_sockets = 0});

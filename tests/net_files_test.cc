@@ -389,6 +389,35 @@ TEST_P(PipesTest, AReaderThatHasGoneIsAnErrorAndNoSignal) {
   sigaction(SIGPIPE, &before, nullptr);
 }
 
+// Nor is one left for whoever has blocked it, and one that waited before waits on.
+TEST_P(PipesTest, AReaderThatHasGoneLeavesABlockedSignalAsItWas) {
+  sigset_t pipe_signal;
+  sigemptyset(&pipe_signal);
+  sigaddset(&pipe_signal, SIGPIPE);
+  sigset_t before;
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &pipe_signal, &before), 0);
+  const auto waits = [] {
+    sigset_t pending;
+    sigpending(&pending);
+    return sigismember(&pending, SIGPIPE) == 1;
+  };
+  for (const bool waited : {false, true}) {
+    if (waited) pthread_kill(pthread_self(), SIGPIPE);
+    const auto [in, out] = make_pipe();
+    close_now(in);
+    OutputStream output(reactor(), out);
+    FileRecord record;
+    watch(output, record);
+    output.write("nobody reads it");
+    ASSERT_TRUE(run_returns());
+    EXPECT_EQ(record.error.message(), "write EPIPE");
+    EXPECT_EQ(waits(), waited);
+  }
+  const timespec at_once{};
+  EXPECT_EQ(sigtimedwait(&pipe_signal, nullptr, &at_once), SIGPIPE);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
 TEST_P(PipesTest, ALentDescriptorStaysOpenAndAsItWas) {
   const auto [in, out] = make_pipe();
   const int flags = fcntl(in, F_GETFL);

@@ -115,7 +115,8 @@ TEST_P(WebSocketQueueTest, APolicyOfClosingEndsIt) {
   ASSERT_TRUE(run_until([&] { return !peers_.empty(); }));
   WebSocket& socket = peer().socket();
   EXPECT_EQ(socket.send_text("first"), Write::ok);
-  EXPECT_EQ(socket.send_binary(std::string(net::limits::kQueueBytesMaxDefault, 'x')), Write::closed);
+  EXPECT_EQ(socket.send_binary(std::string(net::limits::kQueueBytesMaxDefault, 'x')),
+            Write::closed);
   ASSERT_TRUE(run_until_over(peer()));
   EXPECT_EQ(peer().closed_with, errno_code(ENOBUFS));
 }
