@@ -74,6 +74,7 @@ TEST_F(SimHostTest, HostsAreFoundByTheirNames) {
   ASSERT_EQ(world().hosts().size(), 3U);
   EXPECT_EQ(world().hosts()[0].get(), &a());
   EXPECT_EQ(world().hosts()[2].get(), &third);
+  EXPECT_EQ(&third.backend(), &third.reactor().backend());
 }
 
 TEST_F(SimHostTest, ManyHostsHaveDifferentAddresses) {
