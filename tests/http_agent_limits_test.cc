@@ -148,16 +148,31 @@ TEST_P(AgentLimitsTest, AMistakeLeavesNothingBehind) {
   EXPECT_EQ(got("/good"), "200 /good");
 }
 
-TEST_P(AgentLimitsTest, APathThatFitsNoSocketFailsItsRequestOnly) {
+TEST_P(AgentLimitsTest, APathThatIsOfNoSocketFailsItsRequestOnly) {
   use({.max_sockets = 1});
   Peer& server = serve_all();
-  const std::string path(200, 'x');
+  const std::string too_long(200, 'x');
+  const std::string with_nul("a\0b", 3);
+  for (const std::string* path : {&too_long, &with_nul}) {
+    RequestOptions wrong = server.at("/");
+    wrong.socket_path = *path;
+    Asked& failed = ask(wrong);
+    ASSERT_TRUE(run_until_all_over());
+    EXPECT_EQ(failed.outcome(), path == &too_long ? "EINVAL" : "ERR_INVALID_ARG_VALUE");
+    EXPECT_EQ(now(), "0 0 0");
+  }
+  EXPECT_EQ(got("/good"), "200 /good");
+}
+
+// Its head goes at once, and so must be right at once.
+TEST_P(AgentLimitsTest, AMistakeInAHeadThatExpectsIsReturned) {
+  use({.max_sockets = 1});
+  Peer& server = serve_all();
+  const std::initializer_list<http::Field> headers = {{"Expect", "100-continue"},
+                                                      {"Transfer-Encoding", "gzip"}};
   RequestOptions wrong = server.at("/");
-  wrong.socket_path = path;
-  Asked& failed = ask(wrong);
-  ASSERT_TRUE(run_until_all_over());
-  EXPECT_EQ(failed.outcome(), "EINVAL");
-  EXPECT_EQ(now(), "0 0 0");
+  wrong.headers = headers;
+  EXPECT_EQ(ask(wrong).refused, Mistake::bad_argument);
   EXPECT_EQ(got("/good"), "200 /good");
 }
 
