@@ -17,7 +17,6 @@ constexpr int hex_value(char c) noexcept {
   return -1;
 }
 
-constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 constexpr bool is_control(char c) noexcept {
   return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
 }

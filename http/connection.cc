@@ -79,6 +79,7 @@ void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
   count_sent();
   if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+  if (is_at_rest()) return arm();
   run();
 }
 
@@ -140,6 +141,11 @@ bool Connection::can_read() const noexcept {
 bool Connection::read() {
   while (can_read() && !socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
+    if (between && input_.empty()) {  // the parser has nothing to say
+      input_.reset();
+      parsed_ = 0;
+      return end_input();
+    }
     if (reading_ != nullptr && !input_.empty() && waits_to_be_continued()) {
       unasked_ = true;
       body_begun_ = message_begun_ = now();

@@ -159,6 +159,7 @@ class Connection final : private net::StreamUser, private Task {
   void close_after_output();
   void discard(std::size_t size);
   void check_linger() noexcept;
+  bool is_at_rest() const noexcept;
   bool cut_request(Exchange& exchange, std::error_code code);
   bool cut_off(Exchange& exchange, std::error_code code);
   void condemn() noexcept;

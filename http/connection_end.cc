@@ -87,6 +87,12 @@ bool Connection::is_idle() const noexcept {
          parser_.is_between_messages() && input_.empty();
 }
 
+// All that run() could find to do is to wait for the next request.
+bool Connection::is_at_rest() const noexcept {
+  return is_idle() && leaving_.empty() && !input_ended_ && !at_limit_ && !paused_ &&
+         !core_.closing && !gone() && !socket_.destroyed();
+}
+
 void Connection::server_closes() {
   if (is_idle()) {
     destroy({});

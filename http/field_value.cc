@@ -7,7 +7,6 @@
 namespace weir::inline v1::http {
 namespace {
 
-constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 constexpr char to_lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
@@ -19,12 +18,6 @@ bool has_same_letters(const char* text, std::string_view lower) noexcept {
     if (to_lower(text[i]) != lower[i]) return false;
   }
   return true;
-}
-
-std::string_view trim_blanks(std::string_view text) noexcept {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 bool is_token(std::string_view text) noexcept {

@@ -10,8 +10,13 @@ bool has_same_letters(const char* text, std::string_view lower) noexcept;  // as
 inline bool equals_lower(std::string_view text, std::string_view lower) noexcept {
   return text.size() == lower.size() && has_same_letters(text.data(), lower);
 }
+constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t'; }
 // Without blanks (SP, HTAB) at both ends.
-std::string_view trim_blanks(std::string_view text) noexcept;
+constexpr std::string_view trim_blanks(std::string_view text) noexcept {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
 // One or more tchar.
 bool is_token(std::string_view text) noexcept;
 // May stand in a field line as it is: no control byte but HTAB, no blank at either end.

@@ -115,22 +115,18 @@ std::size_t Fields::text_size() const noexcept {
 
 // ---- Automatic fields ----
 
+std::uint8_t Fields::bit_of(std::string_view name) noexcept {
+  for (std::size_t i = 0; i < std::size(kAutomatic); ++i) {
+    if (equals_lower(name, kAutomatic[i])) return static_cast<std::uint8_t>(1U << i);
+  }
+  return 0;
+}
+
 void Fields::note_presence(std::string_view name, bool removed) noexcept {
   // Setting a field only ever ends its suppression.
   if (!removed && suppressed_ == 0) return;
-  for (std::size_t i = 0; i < std::size(kAutomatic); ++i) {
-    if (!equals_lower(name, kAutomatic[i])) continue;
-    const auto bit = static_cast<std::uint8_t>(1U << i);
-    suppressed_ = static_cast<std::uint8_t>(removed ? suppressed_ | bit : suppressed_ & ~bit);
-  }
-}
-
-bool Fields::is_suppressed(std::string_view lower) const noexcept {
-  if (suppressed_ == 0) return false;
-  for (std::size_t i = 0; i < std::size(kAutomatic); ++i) {
-    if (lower == kAutomatic[i]) return (suppressed_ >> i & 1U) != 0;
-  }
-  return false;
+  const std::uint8_t bit = bit_of(name);
+  suppressed_ = static_cast<std::uint8_t>(removed ? suppressed_ | bit : suppressed_ & ~bit);
 }
 
 // ---- Memory ----

@@ -71,7 +71,9 @@ class Fields {
   // Precondition: index < size().
   Field at(std::size_t index) const noexcept;
   // Removed and not set since: one of the five above, in lower case.
-  bool is_suppressed(std::string_view lower) const noexcept;
+  bool is_suppressed(std::string_view lower) const noexcept {
+    return suppressed_ != 0 && (suppressed_ & bit_of(lower)) != 0;
+  }
   // "Name: value CRLF" for each line.
   void write(TextSink& sink) const noexcept;
   // How many bytes write() writes.
@@ -98,6 +100,8 @@ class Fields {
   std::string_view value_of(const Line& line) const noexcept {
     return {arena_ + line.value_at, line.value_size};
   }
+  // In suppressed_, of an automatic field; 0 for any other.
+  static std::uint8_t bit_of(std::string_view name) noexcept;
   Group find(std::string_view name) const noexcept;
   std::size_t live_bytes(Group group) const noexcept;
   bool reserve_lines(std::size_t count) noexcept;

@@ -194,9 +194,13 @@ void ResponsePlan::emit(TextSink& sink) const noexcept {
   sink.put(facts_.reason.empty() ? reason_phrase(facts_.status) : facts_.reason);
   sink.put("\r\n");
   if (facts_.fields != nullptr) emit_user_fields(sink);
-  if (says_date_) sink.put_field("Date", facts_.date);
-  if (says_close_) sink.put_field("Connection", "close");
-  if (says_keep_alive_) sink.put_field("Connection", "keep-alive");
+  if (says_date_) {
+    sink.put("Date: ");
+    sink.put(facts_.date.substr(0, kDateBytes));
+    sink.put("\r\n");
+  }
+  if (says_close_) sink.put("Connection: close\r\n");
+  if (says_keep_alive_) sink.put("Connection: keep-alive\r\n");
   if (says_parameters_) {
     sink.put("Keep-Alive: timeout=");
     sink.put(std::uint64_t{facts_.keep_alive_seconds});

@@ -27,6 +27,16 @@ class TextSink {
     }
     size_ += text.size();
   }
+  // A literal: its bytes are stored, without a call.
+  template <std::size_t kSize>
+  [[gnu::always_inline]] void put(const char (&literal)[kSize]) noexcept {
+    constexpr std::size_t kText = kSize - 1;
+    if (!counts_only_) {
+      WEIR_ASSERT(kText <= out_.size() - size_);
+      std::memcpy(out_.data() + size_, literal, kText);
+    }
+    size_ += kText;
+  }
   void put(std::uint64_t number) noexcept {
     char digits[20];
     put({digits, std::to_chars(digits, digits + sizeof digits, number).ptr});
@@ -46,7 +56,7 @@ class TextSink {
       put(length);
       put("\r\n");
     }
-    if (says_chunked) put_field("Transfer-Encoding", "chunked");
+    if (says_chunked) put("Transfer-Encoding: chunked\r\n");
   }
 
   std::size_t size() const noexcept { return size_; }
