@@ -1,5 +1,7 @@
 """A program as another build configuration makes it."""
 
+load("//tools:other_program.bzl", "other_program")
+
 def _optimised_settings_impl(_settings, _attr):
     return {
         "//command_line_option:compilation_mode": "opt",
@@ -11,6 +13,8 @@ def _optimised_settings_impl(_settings, _attr):
             # GCC 12 warns of `std::string + char*` without a reason: its bug 105651.
             "-Wno-restrict",
         ],
+        # Which would inline what the flags above keep apart.
+        "//tools:lto": False,
     }
 
 _optimised_settings = transition(
@@ -19,30 +23,11 @@ _optimised_settings = transition(
     outputs = [
         "//command_line_option:compilation_mode",
         "//command_line_option:copt",
+        "//tools:lto",
     ],
 )
 
-def _optimised_program_impl(ctx):
-    made = ctx.actions.declare_file(ctx.label.name)
-    ctx.actions.symlink(
-        output = made,
-        target_file = ctx.executable.program,
-        is_executable = True,
-    )
-    return [DefaultInfo(executable = made, files = depset([made]))]
-
-optimised_program = rule(
-    implementation = _optimised_program_impl,
+optimised_program = other_program(
+    _optimised_settings,
     doc = "`program`, built by `-c opt` and with other flags, whatever this build's are.",
-    attrs = {
-        "program": attr.label(
-            cfg = _optimised_settings,
-            executable = True,
-            mandatory = True,
-        ),
-        "_allowlist_function_transition": attr.label(
-            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
-        ),
-    },
-    executable = True,
 )

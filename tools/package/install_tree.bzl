@@ -1,6 +1,7 @@
 """A directory laid out like an installed prefix: headers, one static library, package files."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+load("//tools:lto.bzl", "without_lto")
 
 # Bazel puts the headers of a target with an include_prefix here, under the names that users include.
 _INCLUDE_ROOT = "/_virtual_includes/"
@@ -30,8 +31,9 @@ def _archives(library, workspace):
 def _install_tree_impl(ctx):
     cc_toolchain = find_cpp_toolchain(ctx)
     tree = ctx.actions.declare_directory(ctx.label.name)
-    headers = _headers(ctx.attr.library)
-    archives = _archives(ctx.attr.library, ctx.label.workspace_name)
+    (library,) = ctx.attr.library  # one build of it
+    headers = _headers(library)
+    archives = _archives(library, ctx.label.workspace_name)
 
     # An MRI script is the one way to make ar(1) merge archives, members of equal names included.
     merge = ctx.actions.declare_file(ctx.label.name + ".mri")
@@ -77,9 +79,12 @@ install_tree = rule(
     attrs = {
         "cmake_config": attr.label(allow_single_file = True, mandatory = True),
         "cmake_version": attr.label(allow_single_file = True, mandatory = True),
-        "library": attr.label(providers = [CcInfo], mandatory = True),
+        "library": attr.label(cfg = without_lto, providers = [CcInfo], mandatory = True),
         "pkg_config": attr.label(allow_single_file = True, mandatory = True),
         "version": attr.string(mandatory = True),
+        "_allowlist_function_transition": attr.label(
+            default = "@bazel_tools//tools/allowlists/function_transition_allowlist",
+        ),
         "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
     },
     toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
