@@ -6,24 +6,20 @@
 // from another core; the load checks every byte. Prints a table for each workload, and writes them
 // to bench/RESULTS.md. Peers whose packages are not installed are named.
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <expected>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "bench/compare_report.h"
+#include "bench/compare_run.h"
 #include "bench/compare_servers.h"
 #include "bench/compare_workloads.h"
 #include "bench/directory.h"
-#include "bench/file_servers.h"
 #include "bench/flags.h"
 #include "bench/machine.h"
 
@@ -57,59 +53,13 @@ std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   return parse(app, "compare", argc, argv);
 }
 
-// One sample: fresh process, load, orderly end.
-std::expected<CompareSample, std::string> take_sample(const Contender& server,
-                                                      const CompareWorkload& workload,
-                                                      const std::string& directory, int cpu) {
-  CompareTarget target;
-  FileServer start{server.name, server.command(workload.speaks)};
-  if (workload.over_unix) {
-    target.unix_path = directory + "/socket";
-    start.command.insert(start.command.end(), {"--unix", target.unix_path});
-  } else {
-    start.command.insert(start.command.end(), {"--port", "0"});
+std::vector<const Contender*> those_of(const std::vector<Contender>& all,
+                                            const CompareWorkload& workload) {
+  std::vector<const Contender*> taking_part;
+  for (const Contender& one : all) {
+    if (workload.takes(one)) taking_part.push_back(&one);
   }
-  auto running = workload.over_unix ? ServerProcess::start(start.command, cpu)
-                                    : start_file_server(start, cpu);
-  if (!running) return std::unexpected(running.error());
-  target.pid = running->pid();
-  target.port = running->port();
-  auto sample = workload.run(target);
-  if (!sample) return sample;
-  if (const auto stopped = running->stop(); !stopped) return std::unexpected(stopped.error());
-  std::error_code ignored;
-  if (workload.over_unix) std::filesystem::remove(target.unix_path, ignored);
-  return sample;
-}
-
-// No value: a server failed, which has been said on stderr.
-std::optional<CompareTable> run_workload(const Contenders& contenders,
-                                         const CompareWorkload& workload, const Options& options,
-                                         const std::string& directory, int cpu) {
-  const bool terminal = isatty(STDERR_FILENO) != 0;
-  CompareTable table{.workload = &workload, .rows = {}};
-  for (const Contender& one : contenders.all) {
-    if (workload.takes(one)) table.rows.push_back({&one, {}});
-  }
-  const int rounds = options.quick ? 1 : options.rounds;
-  for (int round = 0; round < rounds; ++round) {
-    for (CompareRow& row : table.rows) {
-      const char* const name = row.server->name.c_str();
-      if (terminal) {
-        std::fprintf(stderr, "\r\033[K%s: round %d of %d, %s", workload.name.c_str(), round + 1,
-                     rounds, name);
-      }
-      const auto sample = take_sample(*row.server, workload, directory, cpu);
-      if (terminal) std::fputs("\r\033[K", stderr);
-      if (!sample) {
-        std::fprintf(stderr, "compare: %s, %s: %s\n", name, workload.name.c_str(),
-                     sample.error().c_str());
-        return std::nullopt;
-      }
-      row.samples.push_back(*sample);
-    }
-  }
-  return table;
+  return taking_part;
 }
 
 std::string head_text(const Options& options, const Contenders& contenders, const Cores& cores) {
@@ -156,7 +106,11 @@ int run(const Options& options) {
   bool all_well = true;
   for (const CompareWorkload& workload : compare_workloads(options.quick)) {
     if (workload.name.find(options.only) == std::string::npos) continue;
-    const auto table = run_workload(contenders, workload, options, directory.path(), cores.server);
+    const auto table = run_rounds(workload, those_of(contenders.all, workload),
+                                  {.program = "compare",
+                                   .directory = directory.path(),
+                                   .cpu = cores.server,
+                                   .rounds = options.quick ? 1 : options.rounds});
     all_well = all_well && table.has_value();
     const std::string part = table ? to_markdown(*table)
                                    : "### " + workload.name + "\n\nA server failed.\n\n";

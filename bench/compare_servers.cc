@@ -13,6 +13,8 @@ using Command = std::vector<std::string>;
 
 // Long enough that no connection of a sample ends by it.
 constexpr const char* kKeepAlive = "600";
+// Microseconds, far more than from one message to the next.
+constexpr const char* kBusyPoll = "1000";
 
 Contender weir_on(const ComparePrograms& programs, const std::string& backend,
                   const std::string& root) {
@@ -21,6 +23,7 @@ Contender weir_on(const ComparePrograms& programs, const std::string& backend,
   one.kind = Contender::Kind::weir;
   one.floor = "bare " + backend;
   one.echo = {programs.echo_server, "--backend", backend};
+  one.spin = {"--busy-poll", kBusyPoll};
   one.http = {programs.demo_server, "--backend", backend, "--root", root, "--keep-alive-timeout",
               kKeepAlive};
   one.has_files = true;
@@ -32,6 +35,7 @@ Contender bare(const std::string& backend, const std::string& echo, const std::s
   one.name = "bare " + backend;
   one.kind = Contender::Kind::floor;
   one.echo = {echo};
+  one.spin = {"--spin"};
   one.http = {http, "--loop", backend};
   return one;
 }

@@ -20,6 +20,8 @@ struct Contender {
   // Complete but for --port or --unix; empty: it does not speak this.
   std::vector<std::string> echo;
   std::vector<std::string> http;
+  // What makes its echo server spin in the place of waiting; empty: it cannot.
+  std::vector<std::string> spin;
   // Its HTTP server has the files below /static/.
   bool has_files = false;
   // Of the library; empty for what is built with the benchmark.

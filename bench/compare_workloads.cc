@@ -127,6 +127,8 @@ std::vector<CompareWorkload> echo_workloads(Pace pace) {
     all.push_back(echo(std::move(name), std::move(load), pace));
   };
   add("64 B x 1", 1, 64);
+  add("64 B x 1, spinning", 1, 64);
+  all.back().spinning = true;
   add("64 B x 10", 10, 64);
   add("64 B x 100", 100, 64);
   add("64 B x 1000", 1000, 64);
@@ -165,7 +167,7 @@ std::vector<CompareWorkload> http_workloads(Pace pace) {
 }  // namespace
 
 bool CompareWorkload::takes(const Contender& one) const {
-  if (one.command(speaks).empty()) return false;
+  if (one.command(speaks).empty() || (spinning && one.spin.empty())) return false;
   if (one.kind == Contender::Kind::floor) return has_floor;
   if (dynamic && one.name == "nginx") return false;
   return !files || one.has_files;

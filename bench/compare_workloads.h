@@ -39,6 +39,8 @@ struct CompareWorkload {
   // The bare loops do the same work, so that a ratio to them means something.
   bool has_floor = true;
   bool over_unix = false;
+  // The servers spin; only those that can take part.
+  bool spinning = false;
   // Only those with files take part.
   bool files = false;
   // What nginx cannot do without a program behind it.

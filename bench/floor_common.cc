@@ -34,6 +34,7 @@ std::optional<int> parse_floor_flags(int argc, char** argv, const char* descript
       ->capture_default_str();
   app.add_option("--port", options.port, "TCP port; 0 lets the kernel pick one")
       ->capture_default_str();
+  app.add_flag("--spin", options.spin, "ask again instead of waiting");
   if (!options.loop.empty()) {
     app.add_option("--loop", options.loop, "which of the bare loops")
         ->check(CLI::IsMember({"epoll", "io_uring"}))

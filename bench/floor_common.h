@@ -13,6 +13,8 @@ struct FloorOptions {
   std::uint16_t port = 0;
   // "epoll" or "io_uring", where a program has both. Empty: there is no such flag.
   std::string loop;
+  // Ask again instead of waiting.
+  bool spin = false;
 };
 
 // Reads the flags into `options`. A value is the exit code to leave with: 0 after --help, 2 after

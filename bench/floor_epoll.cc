@@ -18,7 +18,7 @@ int run(int argc, char** argv) {
   exit_on_signals();
   const int listener = open_floor_listener(options);
   if (listener < 0) return 1;
-  return EpollFloor<Echo>("floor_epoll", listener).run();
+  return EpollFloor<Echo>("floor_epoll", listener, options.spin).run();
 }
 
 }  // namespace

@@ -39,8 +39,11 @@ template <class Answer>
 class EpollFloor {
  public:
   // `program` is what its messages begin with.
-  EpollFloor(const char* program, int listener)
-      : program_(program), listener_(listener), buffer_(std::make_unique<char[]>(kBufferSize)) {}
+  EpollFloor(const char* program, int listener, bool spin)
+      : program_(program),
+        listener_(listener),
+        timeout_(spin ? 0 : -1),
+        buffer_(std::make_unique<char[]>(kBufferSize)) {}
 
   int run() {
     epoll_ = epoll_create1(EPOLL_CLOEXEC);
@@ -51,7 +54,7 @@ class EpollFloor {
     announce_floor(listener_, "epoll");
     std::array<epoll_event, kMaxEvents> events;
     for (;;) {
-      const int ready = epoll_wait(epoll_, events.data(), kMaxEvents, -1);
+      const int ready = epoll_wait(epoll_, events.data(), kMaxEvents, timeout_);
       if (ready < 0 && errno != EINTR) {
         std::fprintf(stderr, "%s: epoll_wait: %s\n", program_, std::strerror(errno));
         return 1;
@@ -229,6 +232,7 @@ class EpollFloor {
 
   const char* program_;
   int listener_;
+  int timeout_;
   int epoll_ = -1;
   Answer answer_;
   std::unique_ptr<char[]> buffer_;

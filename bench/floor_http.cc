@@ -96,8 +96,10 @@ int run(int argc, char** argv) {
   exit_on_signals();
   const int listener = open_floor_listener(options);
   if (listener < 0) return 1;
-  if (options.loop == "io_uring") return UringFloor<Hello>("floor_http", listener).run();
-  return EpollFloor<Hello>("floor_http", listener).run();
+  if (options.loop == "io_uring") {
+    return UringFloor<Hello>("floor_http", listener, options.spin).run();
+  }
+  return EpollFloor<Hello>("floor_http", listener, options.spin).run();
 }
 
 }  // namespace

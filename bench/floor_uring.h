@@ -127,14 +127,16 @@ template <class Answer>
 class UringFloor {
  public:
   // `program` is what its messages begin with.
-  UringFloor(const char* program, int listener) : program_(program), listener_(listener) {}
+  UringFloor(const char* program, int listener, bool spin)
+      : program_(program), listener_(listener), spin_(spin) {}
 
   int run() {
     if (!open()) return 1;
     announce_floor(listener_, "io_uring");
     arm_accept();
     for (;;) {
-      const int result = io_uring_submit_and_wait(&ring_, 1);
+      const int result =
+          spin_ ? io_uring_submit_and_get_events(&ring_) : io_uring_submit_and_wait(&ring_, 1);
       if (result < 0 && result != -EINTR) return refuse("wait", -result);
       unsigned head = 0;
       unsigned seen = 0;
@@ -408,6 +410,7 @@ class UringFloor {
 
   const char* program_;
   int listener_;
+  bool spin_;
   io_uring ring_{};
   FloorBufferRing buffers_;
   Answer answer_;

@@ -44,7 +44,7 @@ int serve_on_threads(const ServerFlags& flags, Make make) {
   auto created = ReactorGroup::create(
       {.size = static_cast<std::size_t>(flags.threads),
        .pin = flags.pin,
-       .reactor = [&](std::size_t) { return ReactorOptions{.backend = flags.backend}; }});
+       .reactor = [&](std::size_t) { return reactor_options(flags); }});
   if (!created) return fail(created.error());
   ReactorGroup& group = **created;
   Address bound;

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "weir/reactor/backend.h"
+#include "weir/reactor/reactor.h"
+#include "weir/reactor/time.h"
 
 namespace weir::example {
 
@@ -19,7 +23,15 @@ struct ServerFlags {
   int threads = 1;
   bool balance = false;
   bool pin = false;
+  int busy_poll_us = 0;
+  UringOptions uring;
 };
+
+inline ReactorOptions reactor_options(const ServerFlags& flags) {
+  return {.backend = flags.backend,
+          .uring = flags.uring,
+          .busy_poll = std::chrono::microseconds(flags.busy_poll_us)};
+}
 
 // CLI11's own transformer would take numbers too, and name what it takes by them.
 inline void describe_backend(CLI::App& app, BackendKind& backend) {
@@ -44,6 +56,26 @@ inline CLI::Validator seconds_up_to(double most) {
   return {check, ""};
 }
 
+// A switch of UringOptions, by its name.
+inline void describe_techniques(CLI::App& app, UringOptions& uring) {
+  static const std::map<std::string, bool UringOptions::*> kSwitches = {
+      {"buffer_ring", &UringOptions::buffer_ring},
+      {"incremental", &UringOptions::incremental},
+      {"multishot_accept", &UringOptions::multishot_accept},
+      {"defer_taskrun", &UringOptions::defer_taskrun},
+      {"register_ring_fd", &UringOptions::register_ring_fd}};
+  const auto turn_off = [&uring](const std::vector<std::string>& names) {
+    for (const std::string& name : names) uring.*kSwitches.at(name) = false;
+  };
+  app.add_option_function<std::vector<std::string>>(
+         "--without", turn_off,
+         "one technique of io_uring less: buffer_ring, incremental, multishot_accept, "
+         "defer_taskrun or register_ring_fd")
+      ->check([](const std::string& name) {
+        return kSwitches.contains(name) ? "" : "no technique that can be left out";
+      });
+}
+
 inline void describe_server(CLI::App& app, ServerFlags& flags) {
   app.add_option("--host", flags.host, "numeric address to bind; default: every address");
   app.add_option("--port", flags.port,
@@ -56,6 +88,10 @@ inline void describe_server(CLI::App& app, ServerFlags& flags) {
   app.add_flag("--balance", flags.balance,
                "one listener for all threads: a connection goes where there are the fewest");
   app.add_flag("--pin", flags.pin, "each thread stays on a processor of its own");
+  app.add_option("--busy-poll", flags.busy_poll_us,
+                 "microseconds to look for more before a thread sleeps; costs its processor")
+      ->check(CLI::Range(0, 1'000'000));
+  describe_techniques(app, flags.uring);
 }
 
 // A Unix socket to listen on instead of a port.
