@@ -86,7 +86,6 @@ class UringBackend final : public KernelBackend {
   std::size_t run_receives(std::span<Completion> batch) noexcept;
   bool receive_now(Op& op, Completion& out) noexcept;
   void feed_starved() noexcept;
-  bool may_feed() const noexcept;
   void starve(Op& op) noexcept {
     starved_.push_back(op);
     starved_news_ = true;
@@ -580,12 +579,6 @@ bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
   return true;
 }
 
-bool UringBackend::may_feed() const noexcept {
-  if (starved_.empty()) return false;
-  if (ring_.buffers == nullptr) return ring_.pool->returned() != returned_seen_;
-  return ring_.buffers->filled() != 0 || ring_.pool->available();
-}
-
 // Starved receives are armed again when memory is back, a few for each chunk; the others watch for
 // a reset meanwhile. None is armed on an empty ring: it would fail at once, for ever.
 void UringBackend::feed_starved() noexcept {
@@ -593,7 +586,7 @@ void UringBackend::feed_starved() noexcept {
   if (starved_.empty()) return;
   const bool news = std::exchange(starved_news_, false);
   if (ring_.buffers == nullptr) {
-    if (may_feed()) readable_.splice_back(starved_);
+    if (ring_.pool->returned() != returned_seen_) readable_.splice_back(starved_);
     returned_seen_ = ring_.pool->returned();
     return;
   }

@@ -310,6 +310,8 @@ TEST(BadInput, GetsOneClearLineAndAnExitCode) {
   expect_one_line(with({"--no-such-flag"}), 2, "--no-such-flag");
   expect_one_line(with({"--port", "70000"}), 2, "--port");
   expect_one_line(with({"--backend", "kqueue"}), 2, "--backend");
+  expect_one_line(with({"--without", "sing"}), 2, "--without");
+  expect_one_line(with({"--busy-poll", "-1"}), 2, "--busy-poll");
   expect_one_line(with({"--host", "not-an-address"}), 1, "not-an-address");
   expect_one_line(with({"--unix", "/tmp/" + std::string(120, 'x')}), 1, "108");
   expect_one_line(with({"--unix", "/no/such/directory/socket"}), 1, "ENOENT");

@@ -76,7 +76,7 @@ class Inflater {
     need_input,
     need_room,  // the room is full; call again with what was not consumed
     end,        // the message is complete
-    malformed,  // no DEFLATE, or cut short; for ever
+    malformed,  // no DEFLATE, or cut short, or most ways of looking beyond the window; for ever
     too_big,    // it would go beyond message_bytes_max; for ever
     no_memory,  // for ever
   };

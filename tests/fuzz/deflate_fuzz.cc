@@ -158,6 +158,18 @@ void try_messages(std::string_view text, const Options& options) {
 
 // ---- A peer's ----
 
+// What two readers of the same bytes found. A peer that looks back beyond the window it has agreed
+// on may be found out by one of them only, or earlier: how far zlib can look back depends on how
+// much it writes at a time. With the largest window there is no beyond.
+bool is_same(const Inflated& a, const Inflated& b, const Options& options) {
+  if (a == b) return true;
+  const auto found_out = [](const Inflated& one, const Inflated& other) {
+    return one.status == Inflater::Status::malformed && other.text.starts_with(one.text);
+  };
+  return options.window_bits < websocket::limits::kWindowBitsMax &&
+         (found_out(a, b) || found_out(b, a));
+}
+
 void try_bytes_of_peer(std::string_view bytes, const Options& options) {
   const std::size_t most = options.times < 32 ? 100 : 65536;
   Inflater whole(options.window_bits, options.takeover, most);
@@ -168,12 +180,15 @@ void try_bytes_of_peer(std::string_view bytes, const Options& options) {
   for (int message = 0; message < 2; ++message) {
     const Inflated wanted = inflate(whole, bytes, std::string_view::npos, 300);
     WEIR_ASSERT(wanted.text.size() <= most);
-    WEIR_ASSERT(inflate(in_bytes, bytes, 1, 1) == wanted);
-    WEIR_ASSERT(inflate(in_pieces, bytes, options.piece, options.room) == wanted);
+    const Inflated by_bytes = inflate(in_bytes, bytes, 1, 1);
+    const Inflated by_pieces = inflate(in_pieces, bytes, options.piece, options.room);
+    WEIR_ASSERT(is_same(by_bytes, wanted, options) && is_same(by_pieces, wanted, options));
     const auto plain = zlib.inflate(bytes, options.takeover);
     if (wanted.status == Inflater::Status::end && plain) WEIR_ASSERT(*plain == wanted.text);
     if (wanted.status == Inflater::Status::too_big && plain) WEIR_ASSERT(plain->size() > most);
-    if (wanted.status != Inflater::Status::end || !plain) return;
+    const bool all_end = wanted.status == Inflater::Status::end && by_bytes == wanted &&
+                         by_pieces == wanted;
+    if (!all_end || !plain) return;
   }
 }
 
