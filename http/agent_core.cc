@@ -129,20 +129,19 @@ Expected<ClientRequest*> AgentCore::request(const RequestOptions& wanted,
   }
   call->begin(*this, origin);
   active_.push_back(*call);
-  if (const auto filled = fill(*call, wanted); !filled) {
+  ClientRequest& request = call->request;
+  auto filled = fill(*call, wanted);
+  // Who expects a 100 waits for it with the body: the head goes out by itself, and now.
+  const bool expects = filled && request.has_header("Expect");
+  if (expects) filled = request.settle_head({});
+  if (!filled) {
     give_back(*call);
     return failure(filled.error());
   }
   ++stats.requests;
-  ClientRequest& request = call->request;
   if (once_response) request.on_response(std::move(once_response), Times::once);
   assign(*call);
-  if (request.has_header("Expect")) {
-    if (const auto flushed = request.flush_headers(); !flushed) {
-      call->fail_silently();
-      return failure(flushed.error());
-    }
-  }
+  if (expects) static_cast<void>(request.flush_headers());  // if it has failed, 'error' says why
   if (wanted.time_limit != Duration::zero()) call->limit_time(wanted.time_limit);
   call->watch(wanted.stop);
   return &request;

@@ -173,6 +173,9 @@ TEST_P(AgentLimitsTest, AMistakeInAHeadThatExpectsIsReturned) {
   RequestOptions wrong = server.at("/");
   wrong.headers = headers;
   EXPECT_EQ(ask(wrong).refused, Mistake::bad_argument);
+  EXPECT_EQ(now(), "0 0 0");
+  EXPECT_EQ(stats().requests, 0U);
+  EXPECT_EQ(stats().connections, 0U);
   EXPECT_EQ(got("/good"), "200 /good");
 }
 
