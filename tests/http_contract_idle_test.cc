@@ -264,6 +264,7 @@ TEST_P(VirtualIdleTimeoutTest, ANegativeOneIsAMistake) {
 
 // With none left, the connection is destroyed.
 TEST_P(VirtualIdleTimeoutTest, AListenerThatIsOffIsNotTold) {
+  RULES("4.5.3.10");
   std::string told;
   serve([&](Request& request, Response&) {
     EXPECT_TRUE(request.set_timeout(2s).has_value());

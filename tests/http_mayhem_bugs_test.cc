@@ -343,6 +343,17 @@ TEST_P(HttpMayhemBugsTest, AListenThatFailsDoesNotTakeCloseBack) {
   EXPECT_EQ(count_of(client.received(), "Connection: close"), 1U) << client.received();
 }
 
+// Nor has it an address.
+TEST_P(HttpMayhemBugsTest, TheAddressIsTheOneOfAListenThatWorked) {
+  http::Server server(reactor());
+  EXPECT_EQ(server.address().family(), Family::none);
+  EXPECT_FALSE(server.listen({.port = 99999}).has_value());
+  EXPECT_EQ(server.address().family(), Family::none);
+  const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
+  ASSERT_TRUE(bound.has_value());
+  EXPECT_EQ(server.address(), *bound);
+}
+
 // The limit is reached, and the body of a request beyond it is still to come: a loop without end.
 TEST_P(HttpMayhemBugsTest, ABodyBeyondTheLastRequestIsWaitedFor) {
   http::ServerOptions options;
