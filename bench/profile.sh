@@ -31,12 +31,17 @@ fi
 
 # On a core each, if there are two.
 on_server=() on_load=()
-if (($(nproc) > 1)); then on_server=(taskset -c 0) on_load=(taskset -c 1); fi
+mapfile -t cores < <(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' |
+  while IFS=- read -r from to; do seq "$from" "${to:-$from}"; done)
+if ((${#cores[@]} > 1)); then
+  on_server=(taskset -c "${cores[0]}") on_load=(taskset -c "${cores[1]}")
+fi
 
 work=$(mktemp -d)
-server_pid=
+server_pid= load_pid=
 finish() {
-  if [[ -n $server_pid ]]; then kill "$server_pid" 2> /dev/null || true; fi
+  local pid
+  for pid in $server_pid $load_pid; do kill "$pid" 2> /dev/null || true; done
   rm -rf -- "$work"
 }
 trap finish EXIT
@@ -54,6 +59,7 @@ load_pid=$!
 "${on_load[@]}" perf record --quiet --event cpu-clock --freq 4999 --pid "$server_pid" \
   --output "$work/perf" -- sleep "$kSeconds"
 wait "$load_pid"
+load_pid=
 kill "$server_pid"
 wait "$server_pid"
 server_pid=

@@ -16,8 +16,9 @@ if ! perf record --quiet --event cpu-clock --output /dev/null true; then
 fi
 for what in echo http; do
   text=$("$@" "$what" epoll 1)
-  for part in "$what on epoll" " us of CPU each" "%  kernel  all" "%  user    all" \
-    "%  kernel  tcp_sendmsg_locked"; do
+  for part in "$what on epoll" " us of CPU each" "%  kernel  all" "%  user    all"; do
     [[ $text == *"$part"* ]] || { echo "not there: $part"; echo "$text"; exit 1; }
   done
+  # Whether the kernel's part may be seen is its own decision.
+  [[ $text =~ [1-9][0-9.]*\ %\ \ user\ \ \ \ all ]] || { echo "no time of the server: $text"; exit 1; }
 done

@@ -79,8 +79,10 @@ void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
   count_sent();
   if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
-  if (is_at_rest()) return arm();
-  run();
+  if (!is_at_rest()) return run();
+  input_.reset();  // used up, it may hold on to receive memory
+  parsed_ = 0;
+  arm();
 }
 
 void Connection::on_stream_idle() noexcept {

@@ -225,7 +225,8 @@ void ResponsePlan::write(std::span<char> out) const noexcept {
 void ResponsePlan::append_to(std::string& out) const {
   // The status line, Date, Connection, Keep-Alive and the framing, each as long as it can be.
   constexpr std::size_t kOwnMax = 384;
-  const std::size_t fields = facts_.fields == nullptr ? 0 : facts_.fields->text_size();
+  std::size_t fields = facts_.fields == nullptr ? 0 : facts_.fields->text_size();
+  if (drops_keep_alive_) fields *= 2;  // the other elements of Connection get a blank each
   append_at_most(out, kOwnMax + facts_.reason.size() + fields,
                  [this](TextSink& sink) { emit(sink); });
 }

@@ -343,6 +343,27 @@ TEST_P(HttpMayhemBugsTest, AListenThatFailsDoesNotTakeCloseBack) {
   EXPECT_EQ(count_of(client.received(), "Connection: close"), 1U) << client.received();
 }
 
+// Behind an answer that has filled the queue nobody looks at the input, which is used up but a view
+// of a receive chunk.
+TEST_P(HttpMayhemBugsTest, AnIdleConnectionHoldsNoReceiveMemory) {
+  const std::string large(std::size_t{100} << 10, 'x');
+  serve([&](Request&, Response& response) { response.end(large); });
+  const std::string request = "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(12000, 'y') +
+                              "\r\n\r\n";
+  const auto ask = [&] {
+    HttpClient& client = dial();
+    client.send(request);
+    EXPECT_TRUE(run_until([&] { return client.received().size() > large.size(); }));
+  };
+  ask();
+  run_for(10ms);
+  const std::size_t before = reactor().counters().receive_chunks;
+  constexpr int kClients = 80;  // more bytes than three chunks
+  for (int i = 0; i < kClients; ++i) ask();
+  run_for(10ms);
+  EXPECT_LE(reactor().counters().receive_chunks, before + 1);
+}
+
 // Nor has it an address.
 TEST_P(HttpMayhemBugsTest, TheAddressIsTheOneOfAListenThatWorked) {
   http::Server server(reactor());

@@ -105,6 +105,22 @@ TEST(HttpResponseHead, NeedsNoFieldsAndAppends) {
             "beforeHTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n");
 }
 
+// The elements of a Connection that loses its keep-alive are written anew, with a blank behind each
+// comma.
+TEST(HttpResponseHead, AConnectionThatGetsLongerHasRoom) {
+  std::string value = "keep-alive";
+  for (int i = 0; i < 2000; ++i) value += ",a";
+  Fields fields;
+  ASSERT_TRUE(fields.set("Connection", value));
+  const auto plan = http::plan_response(
+      {.fields = &fields, .client_keeps_alive = false, .body_size = 0});
+  ASSERT_TRUE(plan);
+  std::string bytes;
+  plan->append_to(bytes);
+  EXPECT_EQ(bytes.size(), plan->size());
+  EXPECT_TRUE(bytes.starts_with("HTTP/1.1 200 OK\r\nConnection: a, a, a"));
+}
+
 // ---- Framing ----
 
 TEST(HttpResponseHead, ChoosesTheFramingAsNodeDoes) {

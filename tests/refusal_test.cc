@@ -205,7 +205,7 @@ TEST_P(RefusalTest, AnIpv6ConnectionMayFindNoRoomForItsAddresses) {
       net::Server server(reactor);
       server.on_data([](net::Socket& socket, Buffer bytes) { socket.write(std::move(bytes)); });
       const auto bound = server.listen({.port = 0, .host = "::1"});
-      ASSERT_TRUE(bound.has_value());
+      if (!bound) GTEST_SKIP() << "no IPv6 here: " << bound.error().message();
       const net::ConnectOptions to{.host = "::1", .port = bound->port()};
       Ipv6Outcome outcome;
       net::Socket client(reactor);
