@@ -27,10 +27,6 @@ std::size_t kilobytes(const std::string& path, const std::string& key) {
   return 0;
 }
 
-}  // namespace
-
-namespace {
-
 // Both ends of a pipe are in `ends` when the process has it for itself.
 bool completes(std::map<std::string, std::set<bool>>& ends, const std::string& target, bool reads) {
   return target.starts_with("pipe:") && ends[target].insert(reads).second &&
@@ -58,6 +54,22 @@ std::vector<std::string> open_descriptors(pid_t pid, const std::string& director
   if (!directory.empty() && !own_pipe.empty()) std::erase(all, own_pipe);
   std::ranges::sort(all);
   return all;
+}
+
+std::size_t threads_at_work(pid_t pid) {
+  std::size_t count = 0;
+  std::error_code error;
+  for (const auto& entry : files::directory_iterator(path_of(pid, "task"), error)) {
+    std::ifstream file(entry.path() / "stat");
+    std::string line;
+    std::getline(file, line);
+    // proc_pid_stat(5): the state comes behind the name, which may hold anything.
+    const std::size_t name_end = line.rfind(") ");
+    if (name_end == std::string::npos) continue;
+    const std::string state = line.substr(name_end + 2, 1);
+    if (state == "R" || state == "D") ++count;
+  }
+  return count;
 }
 
 std::size_t resident_bytes(pid_t pid) { return kilobytes(path_of(pid, "smaps_rollup"), "Rss:"); }

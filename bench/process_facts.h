@@ -14,6 +14,9 @@ namespace weir::bench {
 // may have to send them. Empty: all count.
 std::vector<std::string> open_descriptors(pid_t pid, const std::string& directory = {});
 
+// Of its threads, those that run, want to, or wait for a disk; one that is about to end runs.
+std::size_t threads_at_work(pid_t pid);
+
 // Exact: what /proc/PID/statm says may be off by some pages for each core.
 std::size_t resident_bytes(pid_t pid);
 

@@ -166,6 +166,11 @@ bool SoakServer::come_to_rest(const SoakSlice& slice) {
   }
   // Asking has taken a connection, and perhaps all of that time.
   const bool rests = look_at_descriptors(monotonic_now() + patience);
+  // The last descriptor goes before the last work does, of a thread that ends for example.
+  const std::int64_t last_look = monotonic_now() + patience;
+  while (threads_at_work(process_->pid()) > 0 && monotonic_now() < last_look) {
+    poll(nullptr, 0, kLookEveryMs);
+  }
   record_.resident_max = resident_bytes_max(process_->pid());
   idle_since_ = monotonic_now();
   if (const auto clock = process_cpu_clock(process_->pid())) idle_cpu_ = nanoseconds(*clock);

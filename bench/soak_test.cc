@@ -1,10 +1,16 @@
 // The soak end to end, at servers that leak, lie, hang or spin: the verdict says so, and nothing
 // else. Timing decides nothing here but how long a server that hangs is waited for.
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <string>
 #include <vector>
 
+#include "bench/process_facts.h"
 #include "bench/soak_record.h"
 #include "bench/soak_run.h"
 #include "tests/sanitized.h"
@@ -78,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(Lies, SoakedLie,
                                              // However much each of them leaves, the last
                                              // quarter has far more than the first.
                                              .rounds = 12},
-                                         Lie{"spin", "idle"}, Lie{"exit", "exit"}),
+                                         Lie{"spin", "idle", 0.5}, Lie{"exit", "exit"}),
                          [](const auto& info) {
                            std::string name = info.param.lie;
                            std::erase(name, '-');
@@ -94,6 +100,25 @@ TEST_P(SoakedLie, IsSeen) {
   options.drain_seconds = lie.drain_seconds;
   options.rounds_min = lie.rounds;
   EXPECT_EQ(failures_of(options), Criteria{lie.criterion});
+}
+
+TEST(Soak, AThreadAtWorkIsSeen) {
+  const pid_t spinning = fork();
+  if (spinning == 0) {
+    for (std::atomic<unsigned> turns = 0;;) ++turns;
+  }
+  const pid_t sleeping = fork();
+  if (sleeping == 0) {
+    for (;;) pause();
+  }
+  // A child begins at work.
+  while (threads_at_work(sleeping) != 0) sched_yield();
+  EXPECT_EQ(threads_at_work(spinning), 1U);
+  for (const pid_t child : {spinning, sleeping}) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    EXPECT_EQ(threads_at_work(child), 0U);
+  }
 }
 
 TEST(Soak, WhatIsNoWebServerIsSeen) {
