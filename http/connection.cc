@@ -77,11 +77,9 @@ void Connection::on_stream_end() noexcept {
 
 void Connection::on_stream_sent(bool drained) noexcept {
   if (drained) stream_full_ = false;
-  count_sent();
-  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+  output_left();
   if (!is_at_rest()) return run();
-  input_.reset();  // used up, it may hold on to receive memory
-  parsed_ = 0;
+  drop_used_input();
   arm();
 }
 
@@ -111,7 +109,8 @@ void Connection::run() noexcept {
     if (!read() || !advance() || !tell() || !finish_closing()) return;
   } while (!socket_.destroyed() && (again_ || has_work()));
   running_ = false;
-  flush_staged();
+  send_staged();
+  if (gone() || socket_.destroyed()) return;
   count_written();
   check_linger();
   update_flow();
@@ -144,8 +143,7 @@ bool Connection::read() {
   while (can_read() && !socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
     if (between && input_.empty()) {  // the parser has nothing to say
-      input_.reset();
-      parsed_ = 0;
+      drop_used_input();
       return end_input();
     }
     if (reading_ != nullptr && !input_.empty() && waits_to_be_continued()) {
@@ -158,13 +156,18 @@ bool Connection::read() {
       if (requests_ != 0 && !parser_.is_between_messages()) message_begun_ = now();
     }
     if (step.kind == Step::Kind::need_more) {
-      input_.reset();
-      parsed_ = 0;
+      drop_used_input();
       return end_input();
     }
     if (!take_step(step)) return false;
   }
   return true;
+}
+
+// Empty, it may still hold on to receive memory.
+void Connection::drop_used_input() noexcept {
+  input_.reset();
+  parsed_ = 0;
 }
 
 void Connection::consume(std::size_t size) noexcept {

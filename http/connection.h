@@ -103,6 +103,7 @@ class Connection final : private net::StreamUser, private Task {
 
   // Output of this one, gathered by its server, goes to the stream.
   void flush_staged();
+  void send_staged();
 
   // Everything that can be done now. Functions that call handlers return false when the connection
   // is gone after it.
@@ -111,6 +112,7 @@ class Connection final : private net::StreamUser, private Task {
   bool can_read() const noexcept;
   bool take_step(const Step& step);
   void consume(std::size_t size) noexcept;
+  void drop_used_input() noexcept;
   std::string_view packet() const noexcept;
   bool begin_request(std::size_t consumed);
   bool dispatch(Exchange& exchange);
@@ -147,6 +149,7 @@ class Connection final : private net::StreamUser, private Task {
   void count_answered(Exchange& exchange) noexcept;
   void count_written() noexcept;
   void count_sent() noexcept;
+  void output_left() noexcept;
   void measure(std::uint64_t in_kernel) noexcept;
 
   // connection_end.cc

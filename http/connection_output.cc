@@ -157,6 +157,27 @@ void Connection::flush_staged() {
   core_.staged.clear();
 }
 
+// Nothing comes behind it for now. Nobody tells of what leaves at once: what waits for that has its
+// turn in the next one.
+void Connection::send_staged() {
+  if (core_.staged_for != this) return;
+  core_.staged_for = nullptr;
+  given(stream_.write_at_once(core_.staged));
+  core_.staged.clear();
+  if (socket_.destroyed() || in_stream() != 0) return;
+  output_left();
+  if (is_at_rest()) {
+    drop_used_input();
+  } else if (!gone()) {
+    reactor_.schedule_next_turn(*this);
+  }
+}
+
+void Connection::output_left() noexcept {
+  count_sent();
+  if (pipeline_.empty() && in_stream() == 0) idle_since_ = now();
+}
+
 // The stream takes everything: what may be queued was decided before. When it has no memory after
 // all, half an answer helps nobody.
 void Connection::give_to_stream(Buffer&& bytes) {

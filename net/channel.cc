@@ -209,10 +209,13 @@ WriteQueue::Push Channel::account(WriteQueue::Push pushed, std::size_t before) n
   return pushed;
 }
 
-void Channel::flush() noexcept {
-  if (output_ == nullptr || closing_ || sending() || connecting()) return;
-  if (output_->queue.empty()) return drop_output();
+Channel::Flushed Channel::flush() noexcept {
+  if (output_ == nullptr || closing_ || sending() || connecting()) return {};
   Output& output = *output_;
+  if (output.queue.empty()) {
+    drop_output();
+    return {};
+  }
   output.op.passed_fd = -1;
   std::size_t count = 0;
   if (output.queue.next_file() == nullptr) {
@@ -222,10 +225,20 @@ void Channel::flush() noexcept {
   }
   const std::span<const iovec> pieces(output.pieces.data(), count);
   const FileRange* file = output.queue.file_behind(pieces);
-  if (file != nullptr && goes_with_file(pieces)) return submit_file(pieces, *file);
+  if (file != nullptr && goes_with_file(pieces)) {
+    submit_file(pieces, *file);
+    return {};
+  }
   output.op.fd = fd();
   output.op.pieces = pieces;
-  net_.reactor().backend().submit(output.op);
+  const std::size_t sent = net_.reactor().backend().send_or_submit(output.op);
+  return sent == 0 ? Flushed() : take_off_queue(sent);
+}
+
+std::int32_t Channel::send_at_once(std::string_view bytes) noexcept {
+  const bool is_first = output_ == nullptr || (output_->queue.empty() && !sending());
+  if (closing_ || connecting() || !is_first || bytes.empty()) return -EAGAIN;
+  return net_.reactor().backend().send_at_once(fd(), bytes);
 }
 
 bool Channel::goes_with_file(std::span<const iovec> pieces) const noexcept {
@@ -262,13 +275,17 @@ void Channel::send_ended(std::int32_t result, const char* syscall) noexcept {
     if (result != -ECANCELED) owner_->on_broken(errno_code(result), syscall);
     return;
   }
-  const auto sent = static_cast<std::size_t>(result);
+  const Flushed flushed = take_off_queue(static_cast<std::size_t>(result));
+  owner_->on_sent(flushed.sent, flushed.drained);
+}
+
+Channel::Flushed Channel::take_off_queue(std::size_t sent) noexcept {
   if (beside_ != nullptr) descriptors_sent(sent);
   const std::size_t before = output_->queue.memory();
   const bool drained = output_->queue.sent(sent);
   net_.unqueued(before - output_->queue.memory());
   if (output_->queue.empty()) drop_output();
-  owner_->on_sent(sent, drained);
+  return {.sent = sent, .drained = drained};
 }
 
 void Channel::pass_descriptor(int fd, std::size_t size) {

@@ -20,7 +20,7 @@ class ChannelOwner {
  public:
   // The connection stands, or this attempt has failed and its fd is closed.
   virtual void on_connected(std::error_code code) noexcept = 0;
-  virtual void on_received(Buffer bytes) noexcept = 0;
+  virtual void on_received(Buffer&& bytes) noexcept = 0;
   // Passed by the peer of a Unix socket; the owner's. Before the bytes that it came with.
   virtual void on_descriptor_received(int fd) noexcept = 0;
   // The peer's FIN, once.
@@ -107,11 +107,19 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
     return current_ == Input::receive && wanted_ == Input::receive;
   }
 
-  // Queueing never enters the kernel; flush() submits what is queued, unless a send is in flight.
+  // Queueing never enters the kernel.
   WriteQueue::Push push(Buffer&& bytes, const QueueLimits& limits) noexcept;
   WriteQueue::Push push_copy(std::string_view bytes, const QueueLimits& limits) noexcept;
   WriteQueue::Push push_file(FileRange&& range, const QueueLimits& limits) noexcept;
-  void flush() noexcept;
+  // Sends what is queued, unless a send is in flight. What the kernel has taken at once is the
+  // result, for which on_sent() does not come.
+  struct Flushed {
+    std::size_t sent = 0;
+    bool drained = false;
+  };
+  Flushed flush() noexcept;
+  // Past the queue, when that is empty: bytes, or -errno; -EAGAIN: they are to be queued.
+  std::int32_t send_at_once(std::string_view bytes) noexcept;
   std::size_t queued() const noexcept { return output_ == nullptr ? 0 : output_->queue.bytes(); }
   Queued queued_parts() const noexcept {
     return output_ == nullptr ? Queued() : output_->queue.queued();
@@ -173,6 +181,7 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   bool goes_with_file(std::span<const iovec> pieces) const noexcept;
   void submit_file(std::span<const iovec> before, const FileRange& range) noexcept;
   void send_ended(std::int32_t result, const char* syscall) noexcept;
+  Flushed take_off_queue(std::size_t sent) noexcept;
   bool ensure_output(const QueueLimits& limits) noexcept;
   WriteQueue::Push account(WriteQueue::Push pushed, std::size_t before) noexcept;
   void drop_output() noexcept;

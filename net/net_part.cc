@@ -9,7 +9,7 @@ NetPart::NetPart(Reactor& reactor) noexcept
 
 NetPart::~NetPart() {
   reap();
-  while (!spare_.empty()) outputs_.destroy(&spare_.pop_front());
+  while (!spare_.empty()) outputs_.destroy(&spare_.pop_back());
 }
 
 void NetPart::channel_added() noexcept {
@@ -29,21 +29,14 @@ void NetPart::Channels::abandon() noexcept {
 
 Output* NetPart::take_output(const QueueLimits& limits, Op::Done done,
                              Op::Done file_done) noexcept {
-  Output* output = nullptr;
-  if (!spare_.empty()) {
-    output = &spare_.pop_front();
-    --spare_count_;
-    output->queue.set_limits(&limits);
-  } else {
-    output = outputs_.create(&limits, done, file_done);
-    if (output == nullptr) return nullptr;
-  }
-  in_use_.push_back(*output);
-  return output;
+  if (spare_.empty()) return outputs_.create(&limits, done, file_done);
+  Output& output = spare_.pop_back();
+  --spare_count_;
+  output.queue.set_limits(&limits);
+  return &output;
 }
 
 void NetPart::give_back(Output& output) noexcept {
-  output.unlink();
   if (!output.queue.empty()) unqueued(output.queue.memory());
   if (spare_count_ == limits::kSpareOutputsMax || !output.queue.empty()) {
     outputs_.destroy(&output);
@@ -74,16 +67,17 @@ bool NetPart::over_budget() const noexcept {
 // One holder a time: what it gives back may be enough.
 void NetPart::shed() noexcept {
   if (!over_budget()) return;
-  Output* largest = nullptr;
-  in_use_.for_each([&](Output& output) {
-    const Channel& channel = *output.op.channel;
-    if (channel.closing() || channel.owner() == nullptr) return;
-    if (largest == nullptr || output.queue.memory() > largest->queue.memory()) largest = &output;
+  Channel* largest = nullptr;
+  channels_.for_each([&](Channel& channel) {
+    if (channel.output_ == nullptr || channel.closing() || channel.owner() == nullptr) return;
+    const bool is_larger =
+        largest == nullptr || channel.output_->queue.memory() > largest->output_->queue.memory();
+    if (is_larger) largest = &channel;
   });
   if (largest == nullptr) return;
   const Ledger& ledger = reactor_.ledger();
   const bool must_close = ledger.queue_bytes > 2 * ledger.queue_bytes_max;
-  largest->op.channel->owner()->on_over_budget(must_close);
+  largest->owner()->on_over_budget(must_close);
 }
 
 void NetPart::connection_closed() noexcept {

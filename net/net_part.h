@@ -82,8 +82,7 @@ class NetPart {
   Channels resident_;
   Slab<Lookup> lookups_;
   Slab<Output> outputs_;
-  IntrusiveList<Output> in_use_;
-  IntrusiveList<Output> spare_;
+  IntrusiveList<Output> spare_;  // the last one that was used is taken first: it is in the cache
   std::size_t spare_count_ = 0;
   IntrusiveList<RestingListener> resting_;
   std::uint64_t closings_ = 0;

@@ -108,6 +108,20 @@ Write Socket::write(std::string_view bytes) {
   return after_push(channel_->push_copy(bytes, options().queue), bytes.size());
 }
 
+Write Socket::write_at_once(std::string_view bytes) {
+  if (state_ != State::open || !writable() || corked_ != 0) return write(bytes);
+  const std::int32_t result = channel_->send_at_once(bytes);
+  if (result < 0 && result != -EAGAIN) {
+    note_error(errno_code(result), "write");
+    begin_close(destroy_mode());
+    return Write::closed;
+  }
+  const auto sent = static_cast<std::size_t>(std::max(result, 0));
+  bytes_written_ += sent;
+  if (sent != 0) touch();
+  return sent == bytes.size() ? Write::ok : write(bytes.substr(sent));
+}
+
 Write Socket::queue_file(FileRange&& range) {
   if (!writable()) return closed_write();
   const auto size = static_cast<std::size_t>(range.size);
@@ -119,7 +133,7 @@ Write Socket::after_push(WriteQueue::Push pushed, std::size_t size) {
     case WriteQueue::Push::ok:
     case WriteQueue::Push::full:
       bytes_written_ += size;
-      schedule();
+      reactor().schedule(*this);
       return pushed == WriteQueue::Push::ok ? Write::ok : Write::full;
     case WriteQueue::Push::refused: break;
     case WriteQueue::Push::no_memory: destroy(errno_code(ENOMEM)); return Write::closed;
@@ -181,11 +195,14 @@ Expected<void> Socket::reset_and_destroy() {
 
 // ---- Reading ----
 
+bool Socket::shared_data_is_heard() const noexcept {
+  return server_events() != nullptr && !server_events()->data.empty();
+}
+
 bool Socket::consuming() const noexcept {
   if (paused_ || detaching_) return false;
   if (own_ != nullptr && own_->source.pipe_is_blocked()) return false;
-  if (user_ != nullptr) return true;
-  if (flowing_ || (server_events() != nullptr && !server_events()->data.empty())) return true;
+  if (user_ != nullptr || flowing_ || shared_data_is_heard()) return true;
   return own_ != nullptr && (!own_->events.data.empty() || !own_->source.pipes_out.empty());
 }
 
@@ -204,6 +221,7 @@ void Socket::update_input() {
   if (receive) {
     channel_->want(Channel::Input::receive);
   } else if (just_paused && channel_->receiving() && !peer_fin_ && !throttled_) {
+    more_due_ = true;
     reactor.schedule_next_turn(*this);
   } else {
     channel_->want(Channel::Input::watch);
@@ -246,7 +264,7 @@ void Socket::resume() {
   look_again();
 }
 
-void Socket::on_received(Buffer bytes) noexcept {
+void Socket::on_received(Buffer&& bytes) noexcept {
   bytes_read_ += bytes.size();
   touch();
   if (state_ == State::open && consuming() && !holds_input()) {
@@ -297,6 +315,8 @@ bool Socket::peer_end() {
   if (!deliver_rest_of_text()) return false;
   end_emitted_ = true;
   if (!tell_user([](StreamUser& user) { user.on_stream_end(); })) return false;
+  // A user that lets go of the stream here leaves the end to the listeners; see set_user().
+  if (!end_emitted_) return state_ == State::open;
   if (!emit(&SocketEvents::end)) return false;
   if (state_ != State::open) return false;
   if (own_ != nullptr) Pipe::end_all(own_->source);
@@ -314,6 +334,12 @@ bool Socket::undelivered_input() const noexcept {
 void Socket::run_service(Task& task) noexcept { static_cast<Socket&>(task).service(); }
 
 void Socket::service() noexcept {
+  if (more_due_) return serve_all();
+  if (state_ == State::open && corked_ == 0) static_cast<void>(flush());
+}
+
+void Socket::serve_all() noexcept {
+  more_due_ = false;
   if (close_due_) return finish_close();
   if (!complete_writes()) return;
   if (state_ == State::connecting) return dial();
@@ -326,14 +352,28 @@ void Socket::service() noexcept {
   }
   auto_end_due_ = false;
   update_input();
-  if (corked_ == 0) {
-    const bool idle_before = !channel_->sending();
-    channel_->flush();
-    if (idle_before && channel_->sending()) touch();
-  }
+  if (corked_ == 0 && !flush()) return;
   if (!finish_output()) return;
   if (detaching_ && channel_->queued() == 0 && !channel_->sending()) return hand_over();
   if (finished_ && end_emitted_) begin_close(CloseMode::finish);
+}
+
+// False when there is nothing more to do now: the socket is not open any more, or goes on in the
+// next turn. So it does when something is left to send, or was written by a handler that was told:
+// others have theirs in between. And before the end: a reset that answers what was sent is seen.
+bool Socket::flush() {
+  const bool idle_before = !channel_->sending();
+  const Channel::Flushed flushed = channel_->flush();
+  if (flushed.sent == 0) {
+    if (idle_before && channel_->sending()) touch();
+    return true;
+  }
+  if (!sent(flushed.drained)) return false;
+  if (channel_->queued() == 0 && !ended_ && !detaching_) return true;
+  more_due_ = true;
+  unlink();
+  reactor().schedule_next_turn(*this);
+  return false;
 }
 
 bool Socket::finish_output() {
@@ -353,19 +393,26 @@ void Socket::on_sent(std::size_t bytes, bool drained) noexcept {
     if (own_ != nullptr && own_->callbacks != nullptr) own_->callbacks->sent += bytes;
     return;
   }
+  if (!sent(drained)) return;
+  if (ended_ || detaching_ || channel_->queued() != 0) schedule();
+}
+
+// False when the socket is not open any more.
+bool Socket::sent(bool drained) {
   touch();
+  const bool nobody_waits = user_ == nullptr && own_ == nullptr && !drained && !throttled_;
+  if (nobody_waits) return true;
   if (throttled_ && channel_->queued() <= options().queue.low_water) {
     throttled_ = false;
     update_input();
   }
   const auto tell = [drained](StreamUser& user) { user.on_stream_sent(drained); };
-  if (!tell_user(tell) || state_ != State::open) return;
+  if (!tell_user(tell) || state_ != State::open) return false;
   if (drained && !ended_) {
-    if (!emit(&SocketEvents::drain) || state_ != State::open) return;
+    if (!emit(&SocketEvents::drain) || state_ != State::open) return false;
     if (own_ != nullptr) Pipe::resume_all(own_->sink);
   }
-  if (!complete_writes() || state_ != State::open) return;
-  if (ended_ || detaching_ || channel_->queued() != 0) schedule();
+  return complete_writes() && state_ == State::open;
 }
 
 void Socket::on_broken(std::error_code code, const char* syscall) noexcept {

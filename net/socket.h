@@ -77,6 +77,10 @@ class Socket final : public Stream,
   // ERR_STREAM_WRITE_AFTER_END, after the automatic end with EPIPE.
   Write write(Buffer&& bytes) override;
   Write write(std::string_view bytes) override;  // copies
+  // Enters the kernel here and now, when nothing is queued before: what it takes is neither copied
+  // nor queued, nor is anybody told that it was sent. The rest is written as by write(). For a
+  // protocol that has gathered all there is to write: many small ones cost a system call each.
+  Write write_at_once(std::string_view bytes) override;
   // `done` allocates; it is dropped when the answer is `refused`.
   Write write(Buffer&& bytes, WriteDone done);
   Write write(std::string_view bytes, WriteDone done);
@@ -234,11 +238,12 @@ class Socket final : public Stream,
   bool emit(Event<Socket&> SocketEvents::*event);
   template <class Argument>
   bool emit(Event<Socket&, const Argument&> SocketEvents::*event, const Argument& argument);
-  bool emit_data(Buffer bytes);
+  bool emit_data(Buffer&& bytes);
+  bool emit_data_to_own(Buffer&& bytes);
   template <class Call>
   bool tell_user(Call&& call);
   bool tell_user_closed();
-  bool deliver(Buffer bytes);
+  bool deliver(Buffer&& bytes);
   bool deliver_rest_of_text();
   bool text_waits() const noexcept;
   bool call(WriteDone done, std::error_code code);
@@ -247,7 +252,7 @@ class Socket final : public Stream,
   bool emit_close();
 
   void on_connected(std::error_code code) noexcept override;
-  void on_received(Buffer bytes) noexcept override;
+  void on_received(Buffer&& bytes) noexcept override;
   void on_descriptor_received(int fd) noexcept override;
   void on_peer_ended() noexcept override;
   void on_sent(std::size_t bytes, bool drained) noexcept override;
@@ -260,9 +265,15 @@ class Socket final : public Stream,
   static void run_service(Task& task) noexcept;
   void service() noexcept;
   bool deliver_held();
+  void serve_all() noexcept;
+  bool flush();
+  bool sent(bool drained);
   bool finish_output();
   bool peer_end();
-  void schedule() noexcept { reactor().schedule(*this); }
+  void schedule() noexcept {
+    more_due_ = true;
+    reactor().schedule(*this);
+  }
 
   Write closed_write();
   std::error_code closed_code() const noexcept;
@@ -294,12 +305,16 @@ class Socket final : public Stream,
   void hand_over();
   bool give_detached();
   bool consuming() const noexcept;
+  bool shared_data_is_heard() const noexcept;
   void note_pause() noexcept;
   void look_again() noexcept {
     if (state_ == State::open) schedule();
   }
   void update_input();
-  void touch() noexcept;
+  void touch() noexcept {
+    if (aside_ != nullptr) note_activity();
+  }
+  void note_activity() noexcept;
   void set_timeout_of_options();
   void forget_timeout() noexcept;
   void stop_idle_timer() noexcept;
@@ -340,6 +355,7 @@ class Socket final : public Stream,
   bool stood_ : 1 = false;         // the connection has been there
   bool auto_end_due_ : 1 = false;
   bool close_due_ : 1 = false;     // the channel is gone: 'close' is to be emitted
+  bool more_due_ : 1 = false;      // the service has more to do than to send
   bool referenced_ : 1 = true;
   bool holds_reactor_ : 1 = false;
   bool retired_ : 1 = false;       // after 'close' of an accepted socket: its memory is about to go

@@ -55,7 +55,7 @@ void Socket::set_encoding(Encoding encoding) {
   own().decoder = std::make_unique<TextDecoder>(encoding);
 }
 
-bool Socket::deliver(Buffer bytes) {
+bool Socket::deliver(Buffer&& bytes) {
   TextDecoder* decoder = own_ == nullptr ? nullptr : own_->decoder.get();
   if (decoder == nullptr || decoder->passes_through(bytes.view())) {
     return emit_data(std::move(bytes));
@@ -88,10 +88,27 @@ bool Socket::tell_user_closed() {
   return guard.alive();
 }
 
-bool Socket::emit_data(Buffer bytes) {
-  const bool piped = own_ != nullptr && !own_->source.pipes_out.empty();
-  const bool own_follow = piped || (own_ != nullptr && !own_->events.data.empty());
-  const ListenerId newest = own_ == nullptr ? ListenerId::none : own_->events.data.newest();
+// Most sockets have no listeners of their own: it is short for them.
+bool Socket::emit_data(Buffer&& bytes) {
+  if (own_ != nullptr) return emit_data_to_own(std::move(bytes));
+  Guard guard(*this, net());
+  const bool heard = shared_data_is_heard();
+  if (user_ != nullptr) {
+    user_->on_stream_data(heard ? bytes.share() : std::move(bytes));
+    if (!heard || !guard.alive()) return guard.alive();
+  }
+  if (!heard) return true;
+  server_events()->data.emit_each([&](auto& listener, bool last) {
+    listener(*this, last ? std::move(bytes) : bytes.share());
+    return guard.alive();
+  });
+  return guard.alive();
+}
+
+bool Socket::emit_data_to_own(Buffer&& bytes) {
+  const bool piped = !own_->source.pipes_out.empty();
+  const bool own_follow = piped || !own_->events.data.empty();
+  const ListenerId newest = own_->events.data.newest();
   Guard guard(*this, net());
   const auto call_shared = [&](auto& listener, bool last) {
     listener(*this, last && !own_follow ? std::move(bytes) : bytes.share());
@@ -102,7 +119,7 @@ bool Socket::emit_data(Buffer bytes) {
     return guard.alive();
   };
   if (user_ != nullptr) {
-    const bool heard = own_follow || (server_events() != nullptr && !server_events()->data.empty());
+    const bool heard = own_follow || shared_data_is_heard();
     if (!heard) {
       user_->on_stream_data(std::move(bytes));
       return guard.alive();
@@ -111,7 +128,7 @@ bool Socket::emit_data(Buffer bytes) {
     if (!guard.alive()) return false;
   }
   if (server_events() != nullptr) server_events()->data.emit_each(call_shared);
-  if (guard.alive() && own_ != nullptr) own_->events.data.emit_each(newest, call_own);
+  if (guard.alive()) own_->events.data.emit_each(newest, call_own);
   if (guard.alive() && piped && !destroyed()) Pipe::feed_all(own_->source, std::move(bytes));
   return guard.alive();
 }
@@ -180,7 +197,7 @@ Duration Socket::timeout() const noexcept {
   return aside_ == nullptr ? Duration::zero() : aside_->timeout;
 }
 
-void Socket::touch() noexcept {
+void Socket::note_activity() noexcept {
   if (timeout() == Duration::zero() || destroyed()) return;
   Reactor& reactor = net().reactor();
   Aside& timer = *aside_;

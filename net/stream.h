@@ -45,6 +45,8 @@ class Stream {
 
   virtual Write write(Buffer&& bytes) = 0;
   virtual Write write(std::string_view bytes) = 0;
+  // A write() by somebody who has gathered all there is to write: a stream that can sends at once.
+  virtual Write write_at_once(std::string_view bytes) { return write(bytes); }
   // A layer that changes the bytes reads the file itself.
   virtual Expected<Write> send_file(FileRange&& range) = 0;
   virtual void end() = 0;

@@ -168,6 +168,25 @@ const FileRange* WriteQueue::file_behind(std::span<const iovec> gathered) const 
 bool WriteQueue::sent(std::size_t size) noexcept {
   WEIR_ASSERT(size <= bytes_);
   bytes_ -= size;
+  if (count_ == 1 && bytes_ == 0 && first_file_ == nullptr) {
+    only_piece_sent();
+  } else {
+    take_off(size);
+  }
+  if (!needs_drain_ || bytes_ > limits_->low_water) return false;
+  needs_drain_ = false;
+  return true;
+}
+
+// What most sends do: all of it, and it was one piece.
+void WriteQueue::only_piece_sent() noexcept {
+  piece(0).~Buffer();
+  first_ = count_ = 0;
+  behind_files_ = 0;
+  last_in_block_ = false;
+}
+
+void WriteQueue::take_off(std::size_t size) noexcept {
   const std::size_t ahead = first_file_ == nullptr ? size : std::min(size, first_file_->ahead);
   if (ahead != 0) memory_sent(ahead);
   if (size != ahead) {
@@ -179,9 +198,6 @@ bool WriteQueue::sent(std::size_t size) noexcept {
     file_bytes_ -= part;
     if (range.size == 0) drop_first_file();
   }
-  if (!needs_drain_ || bytes_ > limits_->low_water) return false;
-  needs_drain_ = false;
-  return true;
 }
 
 void WriteQueue::memory_sent(std::size_t size) noexcept {

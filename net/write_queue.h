@@ -107,6 +107,8 @@ class WriteQueue {
   Push taken(std::size_t size) noexcept;
   Push taken_in_memory(std::size_t size) noexcept;
   void drop_first_file() noexcept;
+  void only_piece_sent() noexcept;
+  void take_off(std::size_t size) noexcept;
   void memory_sent(std::size_t size) noexcept;
   Buffer* in_place() noexcept { return reinterpret_cast<Buffer*>(storage_); }
 

@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -234,7 +235,7 @@ const char* name_of(BackendKind kind) noexcept;
 // What a backend has counted since it was made.
 struct BackendCounters {
   Tally system_calls;
-  Tally completions;
+  Tally completions;  // results of operations, told at once or by poll()
   Tally multishot_receives;  // results that came without a submission of their own
   Tally multishot_rearms;    // repeating operations that the kernel had ended
   Tally ring_dry;            // receives that found no memory
@@ -252,6 +253,12 @@ class Backend {
   // refusal arrives as a completion. cancel() is a wish, and harmless on an idle operation.
   virtual void submit(Op& op) noexcept = 0;
   virtual void cancel(Op& op) noexcept = 0;
+  // A submit() that may have its result at once: so many bytes are with the kernel, and the
+  // operation is idle, there is no completion. 0: it is submitted, and everything comes as else.
+  virtual std::size_t send_or_submit(SendOp& op) noexcept = 0;
+  // A plain send(2) to a connected stream socket on which no send is in flight: bytes, or -errno;
+  // -EAGAIN: none for now. An error is told here and nowhere else.
+  virtual std::int32_t send_at_once(int fd, std::string_view bytes) noexcept = 0;
 
   // Sends off what was submitted, waits until `until` or for the first completion, and fills
   // `batch` with at most its size. May return 0 early. An instant in the past only looks.

@@ -106,9 +106,9 @@ Buffer ReceiveArena::commit(std::size_t size) noexcept {
   return received;
 }
 
-Buffer deliverable(BufferPool& pool, Buffer received) noexcept {
-  if (!pool.scarce()) return received;
-  if (received.size() > limits::kCopyOutBytesMax && !pool.nearly_dry()) return received;
+Buffer copied_if_worth(BufferPool& pool, Buffer&& received) noexcept {
+  const bool is_large = received.size() > limits::kCopyOutBytesMax;
+  if (is_large && !pool.nearly_dry()) return std::move(received);
   Buffer copied = pool.copy_out(received.view());
   return copied.empty() ? std::move(received) : std::move(copied);
 }

@@ -85,6 +85,9 @@ class ReceiveArena {
 // What a backend hands up for received bytes: the view itself, or, while memory is scarce, a copy
 // of exactly their size. So slices that somebody keeps, or that are stuck in the write queue of a
 // slow peer, cannot take the memory that the others receive into.
-Buffer deliverable(BufferPool& pool, Buffer received) noexcept;
+Buffer copied_if_worth(BufferPool& pool, Buffer&& received) noexcept;
+inline Buffer deliverable(BufferPool& pool, Buffer&& received) noexcept {
+  return pool.scarce() ? copied_if_worth(pool, std::move(received)) : std::move(received);
+}
 
 }  // namespace weir::inline v1

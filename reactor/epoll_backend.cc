@@ -41,8 +41,9 @@ struct Entry {
   bool send_failed : 1 = false;  // and has taken the connection's error: a receive sees an end only
   bool starved : 1 = false;  // the reader found the pool dry; if it is linked, in starved_
 
-  bool in_use() const noexcept {
-    return reader != nullptr || writer != nullptr || poller != nullptr || more_pollers != 0;
+  bool in_use() const noexcept { return reader != nullptr || !only_reads(); }
+  bool only_reads() const noexcept {
+    return writer == nullptr && poller == nullptr && more_pollers == 0;
   }
 };
 static_assert(sizeof(Entry) == 32);
@@ -63,6 +64,7 @@ class EpollBackend final : public KernelBackend {
   BackendKind kind() const noexcept override { return BackendKind::epoll; }
   void submit(Op& op) noexcept override;
   void cancel(Op& op) noexcept override;
+  std::size_t send_or_submit(SendOp& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void release(int fd) noexcept override;
   void close(int fd) noexcept override;
@@ -86,7 +88,9 @@ class EpollBackend final : public KernelBackend {
   void submit_connect(ConnectOp& op, Entry& entry) noexcept;
   void submit_poll(PollOp& op, Entry& entry) noexcept;
   void attempt_send(SendOp& op, Entry& entry) noexcept;
+  void send_tried(SendOp& op, Entry& entry, std::int32_t result) noexcept;
   void wait(Instant until) noexcept;
+  void note_input(Entry& entry) noexcept;
   void note_events(const epoll_event& event) noexcept;
   void report_to_pollers(int fd, Entry& entry, bool hangup_is_news) noexcept;
   void report(PollOp& poller, Entry& entry, bool hangup_is_news) noexcept;
@@ -212,10 +216,30 @@ void EpollBackend::drop_poller(Op& op, Entry& entry) noexcept {
   }
 }
 
+std::size_t EpollBackend::send_or_submit(SendOp& op) noexcept {
+  Entry& entry = entries_[op.fd];
+  WEIR_ASSERT(op.idle() && entry.writer == nullptr);
+  if (!entry.registered || entry.input_only || !entry.out_ready) {
+    submit(op);
+    return 0;
+  }
+  const std::int32_t result = try_send(op);
+  if (result > 0) {
+    ++counters_.completions;
+    return static_cast<std::size_t>(result);
+  }
+  op.state = OpState::submitted;
+  op.slot = static_cast<std::uint32_t>(op.fd);
+  entry.writer = &op;
+  send_tried(op, entry, result);
+  return 0;
+}
+
 void EpollBackend::attempt_send(SendOp& op, Entry& entry) noexcept {
-  ++counters_.system_calls;
-  ++counters_.inline_sends;
-  const std::int32_t result = posix::send(op);
+  send_tried(op, entry, try_send(op));
+}
+
+void EpollBackend::send_tried(SendOp& op, Entry& entry, std::int32_t result) noexcept {
   if (result == -EAGAIN) {
     entry.out_ready = false;
     return;
@@ -279,6 +303,11 @@ void EpollBackend::wait(Instant until) noexcept {
   for (int i = 0; i < count; ++i) note_events(events[i]);
 }
 
+void EpollBackend::note_input(Entry& entry) noexcept {
+  entry.in_ready = true;
+  if (entry.reader != nullptr && !entry.reader->linked()) attempts_.push_back(*entry.reader);
+}
+
 // Turns raw events into bits before any user code runs, so that none of them can be stale.
 void EpollBackend::note_events(const epoll_event& event) noexcept {
   if (event.data.u64 == kWakeMark) return;
@@ -286,14 +315,15 @@ void EpollBackend::note_events(const epoll_event& event) noexcept {
   Entry& entry = entries_[fd];
   if (entry.generation != event.data.u64 >> 32) return;
   const std::uint32_t bits = event.events;
+  // Nearly always: there are bytes, and room as ever.
+  if ((bits & ~EPOLLOUT) == EPOLLIN && entry.out_ready && entry.only_reads()) {
+    return note_input(entry);
+  }
   const std::uint8_t known = std::exchange(
       entry.hangup.bits, static_cast<std::uint8_t>(entry.hangup.bits | hangup_of(bits).bits));
   if ((bits & kReadToTheEnd) != 0) entry.read_to_the_end = true;
   if ((bits & EPOLLERR) != 0 && entry.reader != nullptr && entry.starved) end_starved(entry);
-  if ((bits & (EPOLLIN | kReadToTheEnd)) != 0) {
-    entry.in_ready = true;
-    if (entry.reader != nullptr && !entry.reader->linked()) attempts_.push_back(*entry.reader);
-  }
+  if ((bits & (EPOLLIN | kReadToTheEnd)) != 0) note_input(entry);
   if ((bits & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0) {
     entry.out_ready = true;
     if (entry.writer != nullptr) {

@@ -89,6 +89,13 @@ Address KernelBackend::address(int fd, End end) const noexcept {
   return posix::address_of(fd, end);
 }
 
+std::int32_t KernelBackend::send_at_once(int fd, std::string_view bytes) noexcept {
+  count_inline_send(1);
+  const std::int32_t result = posix::send(fd, bytes);
+  if (result < 0 && result != -EAGAIN) note_failed_send(fd);
+  return result;
+}
+
 int KernelBackend::set(int fd, SocketOption option, int value) noexcept {
   return posix::set_option(fd, option, value);
 }

@@ -81,6 +81,7 @@ class KernelBackend : public Backend {
     ++counters_.system_calls;
     posix::close(fd);
   }
+  std::int32_t send_at_once(int fd, std::string_view bytes) noexcept override;
   int event_fd() noexcept override;
   // See BackendOptions. To be set before the first operation.
   void set_file_nowait(bool on) noexcept {
@@ -102,6 +103,12 @@ class KernelBackend : public Backend {
   void finish(Op& op, std::int32_t result) {
     op.slot = Op::kNoSlot;
     local_.push({.op = &op, .result = result, .more = false, .buffer = {}});
+  }
+
+  // As send(2): bytes, or -errno.
+  std::int32_t try_send(SendOp& op) noexcept {
+    count_inline_send(1);
+    return posix::send(op);
   }
 
   // Lookups of names and sends of files pass the rest of the backend by. False: it is none of them.

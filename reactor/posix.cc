@@ -417,14 +417,23 @@ void* message_of(SendOp& op) noexcept {
   return message;
 }
 
+constexpr int kSendFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
 std::int32_t send(SendOp& op) noexcept {
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
-  const bool plain = op.pieces.size() == 1 && op.passed_fd < 0;
-  const auto* message = plain ? nullptr : static_cast<const msghdr*>(message_of(op));
+  if (op.pieces.size() == 1 && op.passed_fd < 0) {
+    return send(op.fd, {static_cast<const char*>(op.pieces[0].iov_base), op.pieces[0].iov_len});
+  }
+  const auto* message = static_cast<const msghdr*>(message_of(op));
   for (;;) {
-    const ssize_t size =
-        plain ? ::send(op.fd, op.pieces[0].iov_base, op.pieces[0].iov_len, kFlags)
-              : ::sendmsg(op.fd, message, kFlags);
+    const ssize_t size = ::sendmsg(op.fd, message, kSendFlags);
+    if (size >= 0) return static_cast<std::int32_t>(size);
+    if (errno != EINTR) return -errno;
+  }
+}
+
+std::int32_t send(int fd, std::string_view bytes) noexcept {
+  for (;;) {
+    const ssize_t size = ::send(fd, bytes.data(), bytes.size(), kSendFlags);
     if (size >= 0) return static_cast<std::int32_t>(size);
     if (errno != EINTR) return -errno;
   }

@@ -78,6 +78,7 @@ std::int32_t receive_with_descriptors(int fd, std::span<char> room,
 // The message header of a send, in its scratch space; the kernel's msghdr.
 void* message_of(SendOp& op) noexcept;
 std::int32_t send(SendOp& op) noexcept;
+std::int32_t send(int fd, std::string_view bytes) noexcept;
 int connect(int fd, const std::byte* system, std::uint32_t size) noexcept;
 // What is true of `fd` at this moment.
 Events poll_now(int fd, Events wanted) noexcept;

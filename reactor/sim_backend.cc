@@ -17,33 +17,12 @@ using sim::Socket;
 namespace {
 
 constexpr std::size_t kPathBytesMax = 108;  // sun_path
-constexpr std::size_t kNoLimit = SIZE_MAX;
 
 // Op::slot of an operation that is in flight.
 constexpr std::uint32_t kInFlight = 0;
 constexpr std::uint32_t kPutOffMax = 16;   // up to here: so often in a row; then for real
 constexpr std::uint32_t kRefused = 100;    // ends with ENOMEM
 constexpr std::uint32_t kCancelled = 101;  // ends with ECANCELED
-
-// A number that changes when the bytes do.
-std::uint64_t digest(std::span<const iovec> pieces) noexcept {
-  std::uint64_t all = pieces.size();
-  for (const iovec& piece : pieces) {
-    const char* bytes = static_cast<const char*>(piece.iov_base);
-    std::size_t left = piece.iov_len;
-    for (; left >= sizeof(std::uint64_t); left -= sizeof(std::uint64_t)) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, bytes, sizeof word);
-      bytes += sizeof word;
-      all = (all ^ word) * 0x9e3779b97f4a7c15U;
-      all ^= all >> 32;
-    }
-    for (; left > 0; --left) {
-      all = (all ^ static_cast<unsigned char>(*bytes++)) * 0x100000001b3U;
-    }
-  }
-  return all;
-}
 
 const char* trace_name(OpKind kind) noexcept {
   switch (kind) {
@@ -128,7 +107,7 @@ void SimBackend::violation(const std::string& what, int fd) const {
 void SimBackend::submit(Op& op) noexcept {
   if (!op.idle()) return violation("an operation was submitted while it is in flight", op.fd);
   op.state = OpState::submitted;
-  op.slot = network_.random().chance(network_.faults().no_memory) ? kRefused : kInFlight;
+  op.slot = is_refused_memory() ? kRefused : kInFlight;
   attempts_.push_back(op);
   if (!has_socket(op)) return;
   if (network_.find(machine_, op.fd) == nullptr) {
@@ -147,11 +126,7 @@ void SimBackend::submit(Op& op) noexcept {
   }
   if (!sends(op)) return;
   if (std::exchange(mine.sending, true)) violation("a second send was submitted", op.fd);
-  if (op.kind == OpKind::send && network_.options().check_memory) {
-    auto& send = static_cast<SendOp&>(op);
-    const std::uint64_t before = digest(send.pieces);
-    std::memcpy(send.scratch, &before, sizeof before);
-  }
+  if (op.kind == OpKind::send) remember_memory(static_cast<SendOp&>(op));
 }
 
 void SimBackend::cancel(Op& op) noexcept {
@@ -324,16 +299,19 @@ void SimBackend::collect_late(std::span<Completion> batch, std::size_t& count) n
   }
 }
 
+// For the trace. A real file's number differs from run to run.
+void SimBackend::note(const Op& op, std::int32_t result) noexcept {
+  network_.trace().note(now(), machine_, network_.machine(machine_).name,
+                        is_of_file(op.kind) ? -1 : op.fd, trace_name(op.kind),
+                        op.kind == OpKind::open ? 0 : result);
+}
+
 // The result goes to the program now; an operation without more is its owner's again.
 void SimBackend::hand_over(Completion& completion) noexcept {
   Op& op = *completion.op;
   WEIR_ASSERT(op.slot != Op::kNoSlot);  // nothing comes behind the last result
   const Faults& faults = network_.faults();
-  // A real file's number differs from run to run.
-  const int traced = is_of_file(op.kind) ? -1 : op.fd;
-  const std::int32_t result = op.kind == OpKind::open ? 0 : completion.result;
-  network_.trace().note(now(), machine_, network_.machine(machine_).name, traced,
-                        trace_name(op.kind), result);
+  note(op, completion.result);
   if (completion.more) {
     if (op.slot != kCancelled) op.slot = kInFlight;
     const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
@@ -355,13 +333,7 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   if (op.kind == OpKind::recv) mine->receiving = false;
   if (!sends(op)) return;
   mine->sending = false;
-  if (op.kind != OpKind::send || !network_.options().check_memory) return;
-  auto& send = static_cast<SendOp&>(op);
-  std::uint64_t before = 0;
-  std::memcpy(&before, send.scratch, sizeof before);
-  if (before != digest(send.pieces)) {
-    violation("the memory of a send was changed before its result", op.fd);
-  }
+  if (op.kind == OpKind::send) check_memory(static_cast<SendOp&>(op));
 }
 
 // Any order, but that of one operation's own results.
@@ -480,22 +452,6 @@ bool SimBackend::attempt_recv(Op& op, Socket& mine, Completion& out) noexcept {
          .more = true,
          .buffer = memory_->commit(static_cast<std::size_t>(size))};
   return true;
-}
-
-bool SimBackend::attempt_send(SendOp& op, Socket& mine, Completion& out) noexcept {
-  const Socket* peer = mine.peer;
-  const std::uint64_t position = peer == nullptr ? 0 : peer->read_bytes + peer->unread();
-  std::size_t most = kNoLimit;
-  if (network_.random().chance(network_.faults().short_write)) {
-    std::size_t all = 0;
-    for (const iovec& piece : op.pieces) all += piece.iov_len;
-    if (all > 0) most = 1 + network_.random().below(all);
-  }
-  const std::int32_t result = network_.send(mine, op.pieces, most);
-  if (result > 0 && op.passed_fd >= 0) network_.pass(mine, op.passed_fd, position);
-  if (result != -EAGAIN) return last(op, result, out);
-  mine.writer = &op;
-  return false;
 }
 
 // Told for each that comes, at least until a receive has taken all of them.
@@ -675,7 +631,7 @@ int SimBackend::read(int fd, std::span<char> room) noexcept {
 
 int SimBackend::write(int fd, std::string_view bytes) noexcept {
   const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
-  return network_.send(socket(fd), {&piece, 1}, kNoLimit);
+  return network_.send(socket(fd), {&piece, 1}, SIZE_MAX);
 }
 
 Expected<int> SimBackend::open_datagram(const Address& at) { return datagrams_->open(at, {}); }

@@ -56,6 +56,8 @@ class SimBackend final : public Backend {
   BackendKind kind() const noexcept override { return BackendKind::sim; }
   void submit(Op& op) noexcept override;
   void cancel(Op& op) noexcept override;
+  std::size_t send_or_submit(SendOp& op) noexcept override;
+  std::int32_t send_at_once(int fd, std::string_view bytes) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void wake() noexcept override;
   Instant now() const noexcept override;
@@ -125,6 +127,7 @@ class SimBackend final : public Backend {
   std::size_t collect(std::span<Completion> batch) noexcept;
   void collect_late(std::span<Completion> batch, std::size_t& count) noexcept;
   void release_due() noexcept;
+  void note(const Op& op, std::int32_t result) noexcept;
   void hand_over(Completion& completion) noexcept;
   void put_off(Op& op, Duration longest) noexcept;
   void unpark(Op& op) noexcept;
@@ -136,6 +139,11 @@ class SimBackend final : public Backend {
   bool attempt_connect(ConnectOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_recv(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_send(SendOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool tells_at_once() noexcept;
+  bool is_refused_memory() noexcept;
+  std::int32_t send_some(sim::Socket& socket, std::span<const iovec> pieces) noexcept;
+  void remember_memory(SendOp& op) const noexcept;
+  void check_memory(const SendOp& op) const;
   bool attempt_send_file(SendFileOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_datagrams(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;

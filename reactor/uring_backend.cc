@@ -12,6 +12,7 @@
 #include "reactor/uring_datagrams.h"
 #include "reactor/uring_prepare.h"
 #include "reactor/uring_probe.h"
+#include "reactor/uring_requests.h"
 #include "reactor/uring_state.h"
 #include "reactor/uring_thread.h"
 
@@ -30,6 +31,7 @@ class UringBackend final : public KernelBackend {
   BackendKind kind() const noexcept override { return BackendKind::io_uring; }
   void submit(Op& op) noexcept override;
   void cancel(Op& op) noexcept override;
+  std::size_t send_or_submit(SendOp& op) noexcept override;
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
   void run_begins() noexcept override { thread_.run_begins(); }
   void run_ends() noexcept override { thread_.run_ends(ring_.ring.get()); }
@@ -62,14 +64,14 @@ class UringBackend final : public KernelBackend {
   io_uring_sqe* get_sqe() noexcept;
   void arm(Op& op) noexcept;
   Role arm_recv(Op& op, io_uring_sqe* sqe) noexcept;
-  std::uint64_t attach(Op& op, Role role) noexcept;
   void send_cancel(Op& op) noexcept;
   void arm_wake() noexcept;
   void flush_sends() noexcept;
-  void send_now(SendOp& op) noexcept;
+  void send_tried(SendOp& op, std::int32_t result) noexcept;
   // Completions.
   std::size_t reap(std::span<Completion> batch) noexcept;
   bool on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept;
+  void on_cancel_answer(std::uint64_t target, std::int32_t result) noexcept;
   bool on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
   bool on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
@@ -95,9 +97,7 @@ class UringBackend final : public KernelBackend {
   UringRing ring_;
   UringOptions options_;
   ReceiveArena arena_;  // used without a buffer ring only
-  PagedTable<Request> requests_;
-  std::uint32_t request_count_ = 0;
-  std::uint32_t free_request_ = Request::kNone;
+  Requests requests_;
   PagedTable<FdState> fds_;
   IntrusiveList<Op> sends_;     // submitted this turn, with the kernel at the next poll()
   IntrusiveList<Op> blocked_;   // found the submission queue full
@@ -107,6 +107,7 @@ class UringBackend final : public KernelBackend {
   std::uint64_t returned_seen_ = 0;
   posix::Fd event_fd_;
   RingThread thread_{options_.register_ring_fd};
+  SendCount send_count_;
   bool wake_armed_ = false;      // a poll on the wake fd is with the kernel
   bool starved_news_ = false;    // a receive in starved_ has no watch yet
 };
@@ -118,12 +119,10 @@ void UringBackend::lose_ring() noexcept {
   if (ring_.ring == nullptr) return;
   for (Completion one; reap({&one, 1}) != 0;) local_.push(std::exchange(one, {}));
   ring_.ring.reset();
-  for (std::uint32_t i = 0; i < request_count_; ++i) {
-    Op* op = std::exchange(requests_[i].op, nullptr);
-    if (op == nullptr) continue;
-    op->unlink();
-    finish(*op, -ECANCELED);
-  }
+  requests_.take_all([this](Op& op) {
+    op.unlink();
+    finish(op, -ECANCELED);
+  });
   for (IntrusiveList<Op>* waiting : {&sends_, &blocked_, &readable_, &starved_}) {
     while (!waiting->empty()) finish(waiting->pop_front(), -ECANCELED);
   }
@@ -136,20 +135,6 @@ io_uring_sqe* UringBackend::get_sqe() noexcept {
   ++counters_.system_calls;
   io_uring_submit(&ring());
   return io_uring_get_sqe(&ring());
-}
-
-std::uint64_t UringBackend::attach(Op& op, Role role) noexcept {
-  if (free_request_ == Request::kNone) {
-    free_request_ = request_count_++;
-    WEIR_ASSERT(free_request_ < Request::kNone);
-    requests_[free_request_].detail = Request::kNone;
-  }
-  op.slot = free_request_;
-  Request& request = requests_[op.slot];
-  free_request_ = request.detail;
-  request.op = &op;
-  request.role = role;
-  return (std::uint64_t{request.generation} << 32) | op.slot;
 }
 
 void UringBackend::arm_wake() noexcept {
@@ -169,6 +154,7 @@ void UringBackend::submit(Op& op) noexcept {
   if (ring_.ring == nullptr) return finish(op, -ECANCELED);
   if (op.kind == OpKind::read && !make_room(static_cast<ReadOp&>(op))) return finish(op, -ENOMEM);
   if (op.kind == OpKind::send) {
+    send_count_.add();
     op.slot = kQueuedSlot;
     sends_.push_back(op);
     return;
@@ -194,7 +180,7 @@ void UringBackend::arm(Op& op) noexcept {
     blocked_.push_back(op);
     return;
   }
-  const std::uint64_t user_data = attach(op, Role::operation);
+  const std::uint64_t user_data = requests_.attach(op, Role::operation);
   Request& request = requests_[op.slot];
   switch (op.kind) {
     case OpKind::accept: prepare_accept(sqe, op.fd, options_.multishot_accept); break;
@@ -242,8 +228,7 @@ void UringBackend::cancel(Op& op) noexcept {
 }
 
 void UringBackend::send_cancel(Op& op) noexcept {
-  const std::uint64_t target =
-      (std::uint64_t{requests_[op.slot].generation} << 32) | op.slot;
+  const std::uint64_t target = requests_.user_data(op.slot);
   io_uring_sqe* sqe = get_sqe();
   if (sqe == nullptr) {
     blocked_cancels_.push_back(target);
@@ -252,26 +237,38 @@ void UringBackend::send_cancel(Op& op) noexcept {
   prepare_cancel(sqe, target);
 }
 
-// A few sends, and large ones, are cheaper as plain calls; many small ones go as one batch. What
-// the kernel does not take at once becomes a request that waits.
+// What the kernel does not take at once becomes a request that waits.
+std::size_t UringBackend::send_or_submit(SendOp& op) noexcept {
+  WEIR_ASSERT(op.idle());
+  if (ring_.ring == nullptr || !send_count_.is_inline(op)) {
+    submit(op);
+    return 0;
+  }
+  send_count_.add();
+  const std::int32_t result = try_send(op);
+  if (result > 0) {
+    ++counters_.completions;
+    return static_cast<std::size_t>(result);
+  }
+  op.state = OpState::submitted;
+  ++fds_[op.fd].operations;
+  send_tried(op, result);
+  return 0;
+}
+
 void UringBackend::flush_sends() noexcept {
-  std::size_t count = 0;
-  sends_.for_each([&](Op&) { ++count; });
+  send_count_.turn_ended();
   while (!sends_.empty()) {
     auto& op = static_cast<SendOp&>(sends_.pop_front());
-    const bool large = bytes_of(op.pieces) >= limits::kInlineSendBytesMin;
-    if (count < limits::kInlineSendsMax || large || fds_[op.fd].send_cannot_wait) {
-      send_now(op);
+    if (fds_[op.fd].send_cannot_wait || send_count_.is_inline(op)) {
+      send_tried(op, try_send(op));
     } else {
       arm(op);
     }
   }
 }
 
-void UringBackend::send_now(SendOp& op) noexcept {
-  ++counters_.system_calls;
-  ++counters_.inline_sends;
-  const std::int32_t result = posix::send(op);
+void UringBackend::send_tried(SendOp& op, std::int32_t result) noexcept {
   if (result == -EAGAIN) return arm(op);
   finish(op, result);
 }
@@ -330,21 +327,22 @@ std::size_t UringBackend::reap(std::span<Completion> batch) noexcept {
 // True when the entry became a completion in `out`.
 bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
   const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  if (cqe.user_data == kIgnoredMark) return false;
   if (cqe.user_data == kWakeMark) {
     if (!more) wake_armed_ = false;
     return false;
   }
-  const auto index = static_cast<std::uint32_t>(cqe.user_data & 0xffffffff);
+  if ((cqe.user_data & kCancelMark) != 0) {
+    on_cancel_answer(cqe.user_data & ~kCancelMark, cqe.res);
+    return false;
+  }
+  const std::uint32_t index = Requests::index_of(cqe.user_data);
   Request& request = requests_[index];
-  WEIR_ASSERT(request.generation == cqe.user_data >> 32 && request.op != nullptr);
+  WEIR_ASSERT(requests_.is_under_way(cqe.user_data));
   Op& op = *request.op;
   const Role role = request.role;
   const std::uint32_t send_bytes = request.detail;
   if (!more) {
-    ++request.generation;
-    request.op = nullptr;
-    request.detail = std::exchange(free_request_, index) & Request::kNone;
+    requests_.detach(index);
     op.slot = kQueuedSlot;
   }
   if (role == Role::readiness) return on_readiness(op, cqe, out);
@@ -363,6 +361,12 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     default: break;
   }
   return false;
+}
+
+// The kernel does not find a request that it is about to make once more, or to leave to a worker
+// thread, and which then may wait for ever. It is asked again until the request is over.
+void UringBackend::on_cancel_answer(std::uint64_t target, std::int32_t result) noexcept {
+  if (result == -ENOENT && requests_.is_under_way(target)) blocked_cancels_.push_back(target);
 }
 
 void UringBackend::finish(Op& op, std::int32_t result) noexcept {
@@ -609,7 +613,7 @@ void UringBackend::feed_starved() noexcept {
     starved_.push_back(op);
     if (op.slot != kQueuedSlot) continue;
     if (io_uring_sqe* sqe = get_sqe(); sqe != nullptr) {
-      const std::uint64_t user_data = attach(op, Role::starved_watch);
+      const std::uint64_t user_data = requests_.attach(op, Role::starved_watch);
       io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
       io_uring_sqe_set_data64(sqe, user_data);
     }

@@ -58,7 +58,7 @@ bool note_seen(PollOp& op, std::int32_t result) noexcept {
 
 void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept {
   io_uring_prep_cancel64(sqe, target, 0);
-  io_uring_sqe_set_data64(sqe, kIgnoredMark);
+  io_uring_sqe_set_data64(sqe, target | kCancelMark);
 }
 
 bool goes_by_thread(const Op& op) noexcept {

@@ -3,15 +3,18 @@
 
 #include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 
 #include "weir/reactor/backend.h"
 
 namespace weir::inline v1::uring {
 
-inline constexpr std::uint64_t kIgnoredMark = ~std::uint64_t{0};  // results of cancel requests
 inline constexpr std::uint64_t kWakeMark = ~std::uint64_t{1};
+// In the user_data of a request to cancel another one, whose own is the rest of it.
+inline constexpr std::uint64_t kCancelMark = std::uint64_t{1} << 31;
 
 // An Op::slot that names no request: the op waits in a list of ours, the kernel knows nothing.
 inline constexpr std::uint32_t kQueuedSlot = Op::kNoSlot - 1;
@@ -19,26 +22,6 @@ inline constexpr std::uint32_t kQueuedSlot = Op::kNoSlot - 1;
 // POLLERR and POLLHUP are always reported. POLLRDHUP is Linux's "the peer sent FIN".
 inline constexpr unsigned kHangupMask = POLLRDHUP | POLLERR | POLLHUP;
 inline constexpr unsigned kReadableMask = POLLIN | POLLPRI | kHangupMask;
-
-enum class Role : std::uint8_t {
-  operation,     // the op's own request
-  readiness,     // a receive without a buffer ring: multishot poll, then plain recv
-  starved_watch,  // a receive without memory: a poll that sees resets
-  send_watch     // a send that waits for room by a multishot poll
-};
-
-// What the kernel was asked for. user_data is the request's index and generation, so that a late
-// completion cannot be taken for another request's. An idle connection has one of these and an
-// FdState: their sizes count.
-struct Request {
-  static constexpr std::uint32_t kNone = (1U << 30) - 1;
-
-  Op* op = nullptr;
-  std::uint32_t generation = 0;
-  std::uint32_t detail : 30 = 0;  // bytes of a send; of a free one, which is the next, or kNone
-  Role role : 2 = Role::operation;
-};
-static_assert(sizeof(Request) == 16);
 
 struct FdState {
   std::uint32_t operations : 24 = 0;  // submitted and without their last completion
@@ -64,6 +47,23 @@ inline bool is_passing(const Op& op, std::int32_t result) noexcept {
   return result == -EAGAIN || result == -EINTR ||
          (result == -ECANCELED && op.state != OpState::cancelling);
 }
+
+// A few sends, and large ones, are cheaper as plain calls; many small ones go as one batch. Whether
+// a turn has few is not known before its end: until then, or until it has had many, it is taken to
+// be like the last one.
+class SendCount {
+ public:
+  void add() noexcept { ++this_turn_; }
+  void turn_ended() noexcept { last_turn_ = std::exchange(this_turn_, 0); }
+  bool is_inline(const SendOp& op) const noexcept {
+    const bool few = std::max(last_turn_, this_turn_) < limits::kInlineSendsMax;
+    return few || bytes_of(op.pieces) >= limits::kInlineSendBytesMin;
+  }
+
+ private:
+  std::size_t this_turn_ = 0;
+  std::size_t last_turn_ = 0;
+};
 
 inline Events events_of(unsigned mask) noexcept {
   Events events;

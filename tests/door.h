@@ -213,10 +213,20 @@ class DoorTest : public BackendTest {
     return op;
   }
   void resend(Send& op, int fd, std::string_view bytes) {
+    point(op, bytes);
+    submit(op, fd);
+  }
+  // Not submitted.
+  Send& prepared_send(int fd, std::string_view bytes) {
+    Send& op = sends_.emplace_back();
+    point(op, bytes);
+    op.fd = fd;
+    return op;
+  }
+  void point(Send& op, std::string_view bytes) {
     iovec& piece = pieces_[&op];
     piece = {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
     op.pieces = {&piece, 1};
-    submit(op, fd);
   }
   Send& send_pieces(int fd, std::span<const iovec> pieces) {
     Send& op = sends_.emplace_back();

@@ -1,7 +1,9 @@
 // Another backend, with one or two calls replaced by those of a test.
 #pragma once
 
+#include <cerrno>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "weir/reactor/backend.h"
@@ -15,6 +17,12 @@ class RelayBackend : public Backend {
   BackendKind kind() const noexcept override { return behind_->kind(); }
   void submit(Op& op) noexcept override { behind_->submit(op); }
   void cancel(Op& op) noexcept override { behind_->cancel(op); }
+  // All sends go through submit(), where a test may hold them.
+  std::size_t send_or_submit(SendOp& op) noexcept override {
+    submit(op);
+    return 0;
+  }
+  std::int32_t send_at_once(int, std::string_view) noexcept override { return -EAGAIN; }
   std::size_t poll(Instant until, std::span<Completion> batch) noexcept override {
     return behind_->poll(until, batch);
   }

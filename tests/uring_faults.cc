@@ -18,8 +18,14 @@ namespace {
 constexpr __kernel_rwf_t kNopInjectResult = 1 << 0;
 // No kernel will have so many operations for a while.
 constexpr std::uint8_t kNoOpcode = 255;
-// The user_data of cancels, whose results are nobody's (reactor/uring_state.h).
-constexpr std::uint64_t kNobody = ~std::uint64_t{0};
+// In the user_data of cancels, whose results are no operation's (reactor/uring_state.h); and in
+// that of the watch for wake-ups, which is looked at.
+constexpr std::uint64_t kCancelMark = std::uint64_t{1} << 31;
+constexpr std::uint64_t kWakeMark = ~std::uint64_t{1};
+
+bool is_cancel(std::uint64_t user_data) noexcept {
+  return (user_data & kCancelMark) != 0 && user_data != kWakeMark;
+}
 
 // Of IORING_OP_RECV and IORING_OP_RECVMSG with buffers of the ring; their sizes are in there.
 constexpr std::size_t kBufferBytes = 16 * 1024;
@@ -159,7 +165,7 @@ void Ring::note(unsigned at, bool taken, UringSchedule* schedule) {
   UringCounts& counts = process().counts;
   ++counts.completions;
   io_uring_cqe& completion = cqe(at);
-  if (completion.user_data == kNobody) return;
+  if (is_cancel(completion.user_data)) return;
   const auto found = waiting_.find(completion.user_data);
   if (found == waiting_.end()) {
     if (saw_all_) ++counts.strays;
@@ -192,7 +198,8 @@ void Ring::end(unsigned at, const Waiting& waiting) noexcept {
     if (earlier.user_data != cqe(at).user_data) continue;
     ++process().counts.ended_well;
     earlier.flags &= ~IORING_CQE_F_MORE;
-    cqe(at).user_data = kNobody;
+    cqe(at).user_data = kCancelMark;
+    cqe(at).res = 0;
     return;
   }
 }
@@ -221,7 +228,7 @@ void Ring::pass_entries(UringSchedule* schedule) {
     ++process().counts.entries;
     UringEntry entry(*this, sqe, request_of(sqe));
     if (schedule != nullptr) schedule->on_entry(entry);
-    if (sqe.user_data == kNobody) continue;
+    if (is_cancel(sqe.user_data)) continue;
     waiting_[sqe.user_data] = {.request = request_of(sqe)};
   }
 }
