@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -35,11 +36,13 @@ struct Flags : ServerFlags {
   std::string congestion;
 };
 
-void print_stats(const weir::Counters& counters) {
+void print_stats(const weir::Counters& counters, std::uint64_t connections) {
   std::printf(
-      "stats backend=%s turns=%llu system_calls=%llu completions=%llu multishot_receives=%llu "
-      "multishot_rearms=%llu ring_dry=%llu inline_sends=%llu receive_chunks=%zu queue_bytes=%zu\n",
-      weir::name_of(counters.backend), static_cast<unsigned long long>(counters.turns),
+      "stats backend=%s connections=%llu turns=%llu system_calls=%llu completions=%llu "
+      "multishot_receives=%llu multishot_rearms=%llu ring_dry=%llu inline_sends=%llu "
+      "receive_chunks=%zu queue_bytes=%zu\n",
+      weir::name_of(counters.backend), static_cast<unsigned long long>(connections),
+      static_cast<unsigned long long>(counters.turns),
       static_cast<unsigned long long>(counters.kernel.system_calls),
       static_cast<unsigned long long>(counters.kernel.completions),
       static_cast<unsigned long long>(counters.kernel.multishot_receives),
@@ -62,7 +65,7 @@ class EchoServer final : public weir::ReactorGroup::Service {
   }
 
   ~EchoServer() override {
-    if (flags_.stats) print_stats(reactor_.counters());
+    if (flags_.stats) print_stats(reactor_.counters(), server_.counters().accepted);
   }
 
   weir::Expected<weir::Address> listen(const weir::net::ListenAt& at) {
@@ -97,7 +100,7 @@ int main(int argc, char** argv) {
   CLI::App app("Sends every byte back.");
   describe_server(app, flags);
   weir::example::describe_unix(app, flags.unix_path);
-  app.add_flag("--stats", flags.stats, "print counters at the end");
+  app.add_flag("--stats", flags.stats, "print counters of each reactor at the end");
   app.add_option("--congestion", flags.congestion,
                  "congestion control of the connections (tcp(7)); default: the system's");
   if (const auto exit_code = weir::example::parse(app, argc, argv)) return *exit_code;
