@@ -104,9 +104,38 @@ class Zlib {
     }
   }
 
+  // With room for one byte at a time; behind a final block with more to read comes another stream.
+  // What it has written when a distance leads beyond the window; nothing: all else.
+  std::optional<std::string> inflate_narrowly(std::string_view message, bool takeover) {
+    if (!takeover) inflateReset(&stream_);
+    std::string bytes(message);
+    bytes.append(kTail);
+    std::string out;
+    stream_.next_in = reinterpret_cast<Bytef*>(bytes.data());
+    stream_.avail_in = static_cast<uInt>(bytes.size());
+    while (out.size() <= kMost) {
+      char byte = 0;
+      stream_.next_out = reinterpret_cast<Bytef*>(&byte);
+      stream_.avail_out = 1;
+      const int result = ::inflate(&stream_, Z_SYNC_FLUSH);
+      if (stream_.avail_out == 0) out.push_back(byte);
+      if (result == Z_DATA_ERROR && std::string_view(stream_.msg) == kTooFarBack) return out;
+      if (result == Z_STREAM_END) {
+        inflateResetKeep(&stream_);
+        if (stream_.avail_in <= kTail.size()) return std::nullopt;
+      } else if ((result != Z_OK && result != Z_BUF_ERROR) || stream_.avail_out > 0) {
+        return std::nullopt;
+      }
+    }
+    return std::nullopt;
+  }
+
   static constexpr std::size_t kMost = std::size_t{1} << 20;
 
  private:
+  // Of zlib's own words.
+  static constexpr std::string_view kTooFarBack = "invalid distance too far back";
+
   z_stream stream_ = {};
 };
 
@@ -158,16 +187,31 @@ void try_messages(std::string_view text, const Options& options) {
 
 // ---- A peer's ----
 
-// What two readers of the same bytes found. A peer that looks back beyond the window it has agreed
-// on may be found out by one of them only, or earlier: how far zlib can look back depends on how
-// much it writes at a time. With the largest window there is no beyond.
-bool is_same(const Inflated& a, const Inflated& b, const Options& options) {
+// What zlib, with room for a byte at a time, writes of the last of `count` times these bytes up to
+// a distance that leads beyond the window; nothing: none does. So it can look back as far as the
+// window and no further, and nobody who has more room refuses earlier.
+std::optional<std::string> up_to_beyond(std::string_view bytes, const Options& options,
+                                        int count) {
+  Zlib zlib(options.window_bits);
+  for (int i = 1; i < count; ++i) zlib.inflate_narrowly(bytes, options.takeover);
+  return zlib.inflate_narrowly(bytes, options.takeover);
+}
+
+// What two readers of the same bytes, which were sent `count` times, found the last time. A peer
+// that looks back beyond the window it has agreed on may be found out by one of them only, or
+// earlier: how far zlib can look back depends on how much it writes at a time. With the largest
+// window there is no beyond.
+bool is_same(const Inflated& a, const Inflated& b, std::string_view bytes, const Options& options,
+             int count) {
   if (a == b) return true;
-  const auto found_out = [](const Inflated& one, const Inflated& other) {
-    return one.status == Inflater::Status::malformed && other.text.starts_with(one.text);
+  if (options.window_bits == websocket::limits::kWindowBitsMax) return false;
+  const auto good = up_to_beyond(bytes, options, count);
+  if (!good) return false;
+  const auto found_out = [&good](const Inflated& one, const Inflated& other) {
+    return one.status == Inflater::Status::malformed && one.text.starts_with(*good) &&
+           other.text.starts_with(one.text);
   };
-  return options.window_bits < websocket::limits::kWindowBitsMax &&
-         (found_out(a, b) || found_out(b, a));
+  return found_out(a, b) || found_out(b, a);
 }
 
 void try_bytes_of_peer(std::string_view bytes, const Options& options) {
@@ -177,12 +221,13 @@ void try_bytes_of_peer(std::string_view bytes, const Options& options) {
   Inflater in_pieces(options.window_bits, options.takeover, most);
   Zlib zlib(options.window_bits);
   // Twice, for what one message leaves to the next.
-  for (int message = 0; message < 2; ++message) {
+  for (int count = 1; count <= 2; ++count) {
     const Inflated wanted = inflate(whole, bytes, std::string_view::npos, 300);
     WEIR_ASSERT(wanted.text.size() <= most);
     const Inflated by_bytes = inflate(in_bytes, bytes, 1, 1);
     const Inflated by_pieces = inflate(in_pieces, bytes, options.piece, options.room);
-    WEIR_ASSERT(is_same(by_bytes, wanted, options) && is_same(by_pieces, wanted, options));
+    WEIR_ASSERT(is_same(by_bytes, wanted, bytes, options, count));
+    WEIR_ASSERT(is_same(by_pieces, wanted, bytes, options, count));
     const auto plain = zlib.inflate(bytes, options.takeover);
     if (wanted.status == Inflater::Status::end && plain) WEIR_ASSERT(*plain == wanted.text);
     if (wanted.status == Inflater::Status::too_big && plain) WEIR_ASSERT(plain->size() > most);
