@@ -2,6 +2,9 @@
 
 load("//tools:other_program.bzl", "other_program")
 
+# Of this repository, whichever is built.
+_LTO = str(Label("//tools:lto"))
+
 def _optimised_settings_impl(_settings, _attr):
     return {
         "//command_line_option:compilation_mode": "opt",
@@ -14,7 +17,7 @@ def _optimised_settings_impl(_settings, _attr):
             "-Wno-restrict",
         ],
         # Which would inline what the flags above keep apart.
-        "//tools:lto": False,
+        _LTO: False,
     }
 
 _optimised_settings = transition(
@@ -23,7 +26,7 @@ _optimised_settings = transition(
     outputs = [
         "//command_line_option:compilation_mode",
         "//command_line_option:copt",
-        "//tools:lto",
+        _LTO,
     ],
 )
 

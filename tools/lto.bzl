@@ -1,7 +1,9 @@
 """Link-time optimization of the library with `-c opt`: functions of one file are inlined in others.
 
 `--//tools:lto=no` turns it off. Object files have machine code besides, for linkers that know
-nothing of it. What tools/install ships is compiled without: another release of GCC refuses it.
+nothing of it. GCC's linker is told by GCC itself; Clang's has to be told that there is more in them
+than machine code, by a flag that others do not know, which stands where that linker is chosen
+(.bazelrc, --config=with-clang). What tools/install ships is compiled without: another release of GCC refuses it.
 """
 
 load(":other_program.bzl", "other_program")
@@ -28,18 +30,21 @@ lto_setting = rule(
     build_setting = config.bool(flag = True),
 )
 
+# Of this repository, whichever is built.
+_LTO = str(Label("//tools:lto"))
+
 # Where there is none anyway nothing is built a second time.
 def _without_lto_impl(settings, attr):
     is_optimized = settings["//command_line_option:compilation_mode"] == "opt"
-    return {"//tools:lto": settings["//tools:lto"] and not is_optimized}
+    return {_LTO: settings[_LTO] and not is_optimized}
 
 without_lto = transition(
     implementation = _without_lto_impl,
     inputs = [
         "//command_line_option:compilation_mode",
-        "//tools:lto",
+        _LTO,
     ],
-    outputs = ["//tools:lto"],
+    outputs = [_LTO],
 )
 
 program_without_lto = other_program(
