@@ -54,7 +54,7 @@ std::optional<int> parse_flags(int argc, char** argv, Options& options) {
 }
 
 std::vector<const Contender*> those_of(const std::vector<Contender>& all,
-                                            const CompareWorkload& workload) {
+                                        const CompareWorkload& workload) {
   std::vector<const Contender*> taking_part;
   for (const Contender& one : all) {
     if (workload.takes(one)) taking_part.push_back(&one);

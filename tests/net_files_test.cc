@@ -276,29 +276,38 @@ TEST_P(AnyFilesTest, AnUnpipedOutputGetsNoMore) {
   EXPECT_EQ(content_of(path).size(), before);
 }
 
+// Each event happens, and is told to those that are not off.
 TEST_P(AnyFilesTest, AListenerThatIsOffIsNotCalled) {
-  int called = 0;
-  const auto count = [&](auto&&...) { ++called; };
-  InputStream input = net::open_file(reactor(), make_file("bytes"));
-  OutputStream output = net::create_file(reactor(), socket_path());
-  FileRecord in;
-  FileRecord out;
-  watch(input, in);
-  watch(output, out);
-  input.off(input.on_data(count));
-  input.off(input.on_end(count));
-  input.off(input.on_error(count));
-  input.off(input.on_close(count));
-  output.off(output.on_drain(count));
-  output.off(output.on_finish(count));
-  output.off(output.on_error(count));
-  output.off(output.on_close(count));
-  output.write("bytes");
-  output.end();
-  ASSERT_TRUE(run_returns());
-  EXPECT_EQ(in.order(), "data end close");
-  EXPECT_EQ(out.order(), "finish close");
-  EXPECT_EQ(called, 0);
+  for (const bool good : {true, false}) {
+    std::string called;
+    const auto note = [&](const char* event) {
+      return [&called, event](auto&&...) { called += event; };
+    };
+    InputStream input = net::open_file(reactor(), good ? make_file("bytes") : "/nowhere/at/all");
+    OutputStream output(reactor(), good ? socket_path() : "/nowhere/either",
+                        {.queue = {.high_water = 1}});
+    FileRecord in;
+    FileRecord out;
+    watch(input, in);
+    watch(output, out);
+    input.off(input.on_data(note("data ")));
+    input.off(input.on_end(note("end ")));
+    input.off(input.on_error(note("input's error ")));
+    input.off(input.on_close(note("input's close ")));
+    output.off(output.on_drain(note("drain ")));
+    output.off(output.on_finish(note("finish ")));
+    output.off(output.on_error(note("output's error ")));
+    output.off(output.on_close(note("output's close ")));
+    EXPECT_EQ(output.write("bytes"), Write::full);
+    if (good) {
+      ASSERT_TRUE(run_until([&] { return out.has("drain"); }));
+      output.end();
+    }
+    ASSERT_TRUE(run_returns());
+    EXPECT_EQ(in.order(), good ? "data end close" : "error close");
+    EXPECT_EQ(out.order(), good ? "drain finish close" : "error close");
+    EXPECT_EQ(called, "");
+  }
 }
 
 TEST_P(AnyFilesTest, ADestroyedSourceDoesNotEndItsDestination) {
