@@ -35,7 +35,8 @@ _LTO = str(Label("//tools:lto"))
 
 # Where there is none anyway nothing is built a second time.
 def _without_lto_impl(settings, attr):
-    is_optimized = settings["//command_line_option:compilation_mode"] == "opt"
+    # Bazel 4 hands out a value of its own, which equals no string.
+    is_optimized = str(settings["//command_line_option:compilation_mode"]) == "opt"
     return {_LTO: settings[_LTO] and not is_optimized}
 
 without_lto = transition(
