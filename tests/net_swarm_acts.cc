@@ -517,7 +517,8 @@ void End::check_in_the_end() {
 // because it waits for the same, waits for ever; that is the program's affair.
 const char* End::may_wait() const {
   // Nor does a connection read that is being handed over.
-  const bool throttled = detaching_ || (refused_ && options_.policy == QueuePolicy::pause);
+  const bool refused = refused_ || (piped_to() && queued() != 0);  // a pipe tells nobody
+  const bool throttled = detaching_ || (refused && options_.policy == QueuePolicy::pause);
   if (peer_ == nullptr) {
     if (run_.broken_network) return "for a peer that nobody knows";
     // Two ends that have read nothing do not know each other.
@@ -526,7 +527,7 @@ const char* End::may_wait() const {
     });
     return throttled && other_full ? "for room, and so does its peer" : nullptr;
   }
-  if (peer_->crashed_) return "for a host that has crashed";
+  if (peer_->host_crashed_) return "for a host that has crashed";
   if (peer_->error_ == errno_code(ETIMEDOUT)) return "for a peer that has given up";
   const bool peer_scarce = !peer_->is_gone_ && peer_->place_.memory_scarce();
   if (place_.memory_scarce() || peer_scarce) return "for receive memory";

@@ -164,6 +164,7 @@ void End::drained_by_server() noexcept {
 }
 
 void End::gone(bool crashed) {
+  host_crashed_ = host_crashed_ || crashed;
   if (is_gone_) return;
   if (run_.logs()) run_.log(name_, crashed ? "its host has crashed" : "removed");
   if (socket_ != nullptr) written_before_ += socket_->bytes_written();

@@ -275,6 +275,7 @@ class End {
   bool open_ = false;
   bool is_gone_ = false;
   bool crashed_ = false;
+  bool host_crashed_ = false;  // also when it was closed or removed before
   bool connected_ = false;
   bool ready_ = false;
   bool paused_ = false;       // pause() is in force

@@ -74,9 +74,13 @@ void Node::make_server(Listening& listening) {
     server_failed(listening, error);
   });
   server.on_drop([this](net::Server&, const net::Drop&) { run_.count("event drop"); });
-  server.on_listening([this](net::Server&) { run_.count("event listening"); });
+  server.on_listening([this, &listening](net::Server&) {
+    run_.count("event listening");
+    listening.looks_up = false;
+  });
   server.on_server_close([this, &listening](net::Server& closed) {
     run_.count("event server close");
+    listening.looks_up = false;
     if (!std::exchange(listening.close_due, false)) {
       run_.fail(name_, "a 'close' of a server that nobody closed, or a second one");
     }
@@ -97,6 +101,7 @@ void Node::listen(Listening& listening) {
   const auto bound = listening.server->listen(at);
   if (!bound) return server_failed(listening, bound.error());
   listening.close_due = false;
+  listening.looks_up = !listening.server->listening();
 }
 
 void Node::listen_later(Listening& listening, Duration delay) {
@@ -107,6 +112,7 @@ void Node::server_failed(Listening& listening, const Error& error) {
   const std::string_view name = weir::name_of(error.code);
   if (run_.logs()) run_.log(name_, "server: " + error.message());
   run_.count("server error " + std::string(name));
+  listening.looks_up = false;
   const sim::Faults& faults = run_.faults;
   bool may_be = name == "EADDRINUSE" || name == "ERR_SERVER_ALREADY_LISTEN";
   if (name == "EMFILE") may_be = faults.no_descriptors > 0;
@@ -175,7 +181,7 @@ void Node::disturb(Listening& listening) {
       return listen(listening);
     case 3: {
       for_connections([](End& end) { end.drained_by_server(); });
-      if (server.listening()) listening.close_due = true;
+      if (server.listening() || listening.looks_up) listening.close_due = true;
       Call call(run_);
       return server.drain(2s);
     }
@@ -195,7 +201,7 @@ void Node::destroy_server(Listening& listening) {
                       end->server() == listening.number;
     if (mine && end->open()) end->gone(false);
   }
-  listening.close_due = false;
+  listening.close_due = listening.looks_up = false;
   {
     Call call(run_);
     listening.server.reset();

@@ -82,6 +82,7 @@ class Node final : public sim::Program, public Place {
     unsigned number = 0;
     unsigned accepted = 0;
     bool close_due = false;
+    bool looks_up = false;  // its own name, before it listens
     Timer timer = {};
     Timer retry = {};
   };
