@@ -315,8 +315,13 @@ void Channel::drop_output() noexcept {
   if (output_ != nullptr) net_.give_back(*std::exchange(output_, nullptr));
 }
 
-void Channel::shutdown_write() noexcept {
-  net_.reactor().backend().shutdown(fd(), Direction::write);
+// A reset before the peer's FIN is told of by the receive.
+std::error_code Channel::shutdown_write() noexcept {
+  Backend& backend = net_.reactor().backend();
+  const bool reset = backend.shutdown(fd(), Direction::write) == -ENOTCONN;
+  if (!reset || !peer_ended_) return {};
+  const int error = backend.get(fd(), SocketFact::pending_error);
+  return errno_code(error > 0 ? error : EPIPE);
 }
 
 // ---- Closing ----

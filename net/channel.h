@@ -135,8 +135,9 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   // with the channel.
   void pass_descriptor(int fd, std::size_t size);
 
-  // Sends FIN. Precondition: nothing is queued.
-  void shutdown_write() noexcept;
+  // Sends FIN. Precondition: nothing is queued. An error: behind its own FIN the peer has reset the
+  // connection, and did not get all that was sent.
+  std::error_code shutdown_write() noexcept;
   // Bytes that the kernel holds and nobody has read.
   bool has_unread() const noexcept;
 

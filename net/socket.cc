@@ -378,8 +378,11 @@ bool Socket::flush() {
 
 bool Socket::finish_output() {
   if (!ended_ || finished_ || channel_->queued() != 0 || channel_->sending()) return true;
+  if (const std::error_code code = channel_->shutdown_write()) {
+    on_broken(code, "write");
+    return false;
+  }
   finished_ = true;
-  channel_->shutdown_write();
   if (own_ != nullptr) Pipe::destination_finished(own_->sink);
   if (!complete_ends({}) || state_ != State::open) return false;
   if (!emit(&SocketEvents::finish) || state_ != State::open) return false;

@@ -291,7 +291,8 @@ class Backend {
                                                 std::vector<int>& descriptors) noexcept = 0;
   virtual int set(int fd, SocketOption option, int value) noexcept = 0;  // 0 or -errno
   virtual int get(int fd, SocketFact fact) const noexcept = 0;           // value or -errno
-  virtual void shutdown(int fd, Direction direction) noexcept = 0;
+  // shutdown(2): 0, or -ENOTCONN when the connection has been reset, say.
+  virtual std::int32_t shutdown(int fd, Direction direction) noexcept = 0;
   // Removes the file of a Unix socket that the caller has bound.
   virtual void remove_path(const std::string& path) noexcept = 0;
   // Forgets an fd that is to go to somebody else; without effect while operations are in flight on

@@ -104,9 +104,9 @@ int KernelBackend::get(int fd, SocketFact fact) const noexcept {
   return posix::get_fact(fd, fact);
 }
 
-void KernelBackend::shutdown(int fd, Direction direction) noexcept {
+std::int32_t KernelBackend::shutdown(int fd, Direction direction) noexcept {
   ++counters_.system_calls;
-  posix::shutdown(fd, direction);
+  return posix::shutdown(fd, direction);
 }
 
 void KernelBackend::remove_path(const std::string& path) noexcept { posix::remove(path); }

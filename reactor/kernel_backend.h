@@ -74,7 +74,7 @@ class KernelBackend : public Backend {
                                         std::vector<int>& descriptors) noexcept override;
   int set(int fd, SocketOption option, int value) noexcept override;
   int get(int fd, SocketFact fact) const noexcept override;
-  void shutdown(int fd, Direction direction) noexcept override;
+  std::int32_t shutdown(int fd, Direction direction) noexcept override;
   void remove_path(const std::string& path) noexcept override;
   void close_file(int fd) noexcept override {
     release(fd);

@@ -336,8 +336,8 @@ int get_fact(int fd, SocketFact fact) noexcept {
   return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &size) == 0 ? value : -errno;
 }
 
-void shutdown(int fd, Direction direction) noexcept {
-  ::shutdown(fd, direction == Direction::write ? SHUT_WR : SHUT_RDWR);
+std::int32_t shutdown(int fd, Direction direction) noexcept {
+  return ::shutdown(fd, direction == Direction::write ? SHUT_WR : SHUT_RDWR) == 0 ? 0 : -errno;
 }
 
 void close(int fd) noexcept { ::close(fd); }

@@ -60,7 +60,7 @@ Address address_of(int fd, End end) noexcept;
 Expected<PeerCredentials> peer_credentials(int fd) noexcept;
 int set_option(int fd, SocketOption option, int value) noexcept;
 int get_fact(int fd, SocketFact fact) noexcept;
-void shutdown(int fd, Direction direction) noexcept;
+std::int32_t shutdown(int fd, Direction direction) noexcept;
 void close(int fd) noexcept;
 void remove(const std::string& path) noexcept;
 

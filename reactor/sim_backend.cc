@@ -566,8 +566,8 @@ int SimBackend::get(int fd, SocketFact fact) const noexcept {
   return found.take_error();
 }
 
-void SimBackend::shutdown(int fd, Direction direction) noexcept {
-  network_.shutdown(socket(fd), direction);
+std::int32_t SimBackend::shutdown(int fd, Direction direction) noexcept {
+  return network_.shutdown(socket(fd), direction);
 }
 
 void SimBackend::remove_path(const std::string& path) noexcept {

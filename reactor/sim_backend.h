@@ -73,7 +73,7 @@ class SimBackend final : public Backend {
                                         std::vector<int>& descriptors) noexcept override;
   int set(int fd, SocketOption option, int value) noexcept override;
   int get(int fd, SocketFact fact) const noexcept override;
-  void shutdown(int fd, Direction direction) noexcept override;
+  std::int32_t shutdown(int fd, Direction direction) noexcept override;
   void remove_path(const std::string& path) noexcept override;
   void release(int fd) noexcept override;
   void close(int fd) noexcept override;

@@ -88,7 +88,7 @@ class Network {
   std::int32_t receive(Socket& socket, std::span<char> room) noexcept;
   // A socket that travels with the byte at `position` of what `from` sends.
   void pass(Socket& from, int fd, std::uint64_t position);
-  void shutdown(Socket& socket, Direction direction) noexcept;
+  std::int32_t shutdown(Socket& socket, Direction direction) noexcept;
   // If its peer cannot be reached now, it may find out by probes.
   void suspect(Socket& socket) noexcept;
   bool writable(const Socket& socket) const noexcept {

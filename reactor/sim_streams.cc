@@ -429,12 +429,14 @@ std::int32_t Network::receive(Socket& socket, std::span<char> room) noexcept {
   return static_cast<std::int32_t>(size);
 }
 
-void Network::shutdown(Socket& socket, Direction direction) noexcept {
+std::int32_t Network::shutdown(Socket& socket, Direction direction) noexcept {
+  const bool reset = !socket.is_unix() && (socket.dead || socket.error != 0);
   if (direction == Direction::both) socket.read_shut = true;
   if (!std::exchange(socket.write_shut, true) && socket.connected) {
     tell(socket, {.kind = Packet::Kind::fin});
   }
   SimBackend::touch(socket);
+  return reset ? -ENOTCONN : 0;
 }
 
 // ---- Passed descriptors ----

@@ -149,8 +149,8 @@ TEST(ScriptTest, WhatWasFoundIsTheSameOnEveryBackend) {
 class NoFin final : public RelayBackend {
  public:
   using RelayBackend::RelayBackend;
-  void shutdown(int fd, Direction direction) noexcept override {
-    if (direction != Direction::write) RelayBackend::shutdown(fd, direction);
+  std::int32_t shutdown(int fd, Direction direction) noexcept override {
+    return direction == Direction::write ? 0 : RelayBackend::shutdown(fd, direction);
   }
 };
 

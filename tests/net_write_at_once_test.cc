@@ -122,5 +122,19 @@ TEST_P(AtOnceTest, ToAResetPeerItClosesTheSocket) {
 
 WEIR_ON_ALL_BACKENDS(AtOnceTest);
 
+class KernelAtOnceTest : public AtOnceTest {};
+
+// Its reset is there when the call returns, on loopback, and the automatic end would go past it.
+TEST_P(KernelAtOnceTest, AnEndDoesNotHideThatThePeerHasAnsweredWithAReset) {
+  join();
+  client().on_end([](Socket& socket) { socket.write_at_once("nobody gets this"); });
+  peer().destroy();
+  ASSERT_TRUE(run_until([&] { return client_record_.closes != 0; }));
+  EXPECT_TRUE(is_reset(client_record_.closed_with)) << client_record_.order();
+  EXPECT_EQ(client_record_.order(), "connect ready end error close");
+}
+
+WEIR_ON_KERNEL_BACKENDS(KernelAtOnceTest);
+
 }  // namespace
 }  // namespace weir::test

@@ -54,8 +54,8 @@ class RelayBackend : public Backend {
     return behind_->set(fd, option, value);
   }
   int get(int fd, SocketFact fact) const noexcept override { return behind_->get(fd, fact); }
-  void shutdown(int fd, Direction direction) noexcept override {
-    behind_->shutdown(fd, direction);
+  std::int32_t shutdown(int fd, Direction direction) noexcept override {
+    return behind_->shutdown(fd, direction);
   }
   void remove_path(const std::string& path) noexcept override { behind_->remove_path(path); }
   void release(int fd) noexcept override { behind_->release(fd); }
