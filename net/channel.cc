@@ -229,6 +229,7 @@ Channel::Flushed Channel::flush() noexcept {
     submit_file(pieces, *file);
     return {};
   }
+  if (output.queue.zero_copy_from() != 0 && lend(pieces)) return {};
   output.op.fd = fd();
   output.op.pieces = pieces;
   const std::size_t sent = net_.reactor().backend().send_or_submit(output.op);
@@ -317,6 +318,7 @@ void Channel::drop_output() noexcept {
 
 // A reset before the peer's FIN is told of by the receive.
 std::error_code Channel::shutdown_write() noexcept {
+  fin_sent_ = true;
   Backend& backend = net_.reactor().backend();
   const bool reset = backend.shutdown(fd(), Direction::write) == -ENOTCONN;
   if (!reset || !peer_ended_) return {};
@@ -336,6 +338,7 @@ void Channel::close(CloseMode mode) noexcept {
   if (sending()) {
     backend.cancel(output_->op);
     backend.cancel(output_->file_op);
+    if (output_->lent != nullptr) backend.cancel(*output_->lent);
   } else {
     drop_output();
   }
@@ -350,6 +353,7 @@ void Channel::leave(CloseMode mode) noexcept {
 // The one place where the fd is closed.
 void Channel::finish_close_if_idle() noexcept {
   if (!input().idle() || sending() || connecting()) return;
+  if (beside_ != nullptr && waits_for_release()) return;
   NetPart& net = net_;
   Backend& backend = net.reactor().backend();
   ChannelOwner* owner = owner_;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "weir/net/lent_sends.h"
 #include "weir/net/write_queue.h"
 #include "weir/reactor/reactor.h"
 
@@ -30,8 +31,9 @@ class ChannelOwner {
   // The connection is broken; `syscall` is "read", "write" or "sendfile". With the last the peer
   // has been sent less of a file than was promised: ENODATA when the file has no more.
   virtual void on_broken(std::error_code code, const char* syscall) noexcept = 0;
-  // After close(): every operation has ended, the fd is closed, the channel is gone. Comes from
-  // within close() when nothing is in flight.
+  // After close(): every operation has ended, the fd is closed, the channel is gone; or it stays
+  // only for what it has lent to the kernel of a connection that was broken off. Comes from within
+  // close() when nothing is in flight.
   virtual void on_closed() noexcept = 0;
   // A budget above the queue has run out and this channel holds the most.
   virtual void on_over_budget(bool must_close) noexcept = 0;
@@ -54,10 +56,11 @@ struct Output : ListNode {
 
   Output(const QueueLimits* limits, Op::Done done, Op::Done file_done) noexcept
       : queue(limits), op(done), file_op(file_done, *this) {}
-  bool sending() const noexcept { return !op.idle() || !file_op.idle(); }
+  bool sending() const noexcept { return !op.idle() || !file_op.idle() || lent != nullptr; }
   WriteQueue queue;
   Sending op;
   SendingFile file_op;  // in the place of `op` when a file is next, or behind little
+  LentSend* lent = nullptr;  // likewise: the one that awaits its result
   std::array<iovec, weir::limits::kGatherPiecesMax> pieces;
 };
 
@@ -80,11 +83,24 @@ struct PassedDescriptors {
   bool receives = false;
 };
 
+// What a channel has lent to the kernel; most channels have none.
+struct Lending {
+  std::uint32_t held = 0;  // sends, from submit to release
+  std::size_t bytes = 0;   // of these
+  int copies_in_a_row = 0;
+  bool off = false;  // the kernel does not take it, or copies
+  bool awaited = false;  // the owner is to be told when all is released
+  Timer patience;    // while closing
+};
+
 // Owned by the reactor: it outlives its owner until its last operation has ended. There is one for
 // each connection, however idle: its size counts. Invariants:
 //   - one input operation at a time: a receive, or a watch for hangups when nobody reads
 //   - one send at a time; bytes queued behind it are gathered when it has completed
 //   - the fd is closed only when no operation is in flight on it
+//   - nor before the kernel has let go of all that was lent to it, in any closing but a reset,
+//     which makes it let go: so that whoever has no more patience (kReleasePatience), or no more
+//     time (the reactor goes), can reset the connection, and no byte goes that may still be sent
 class Channel final : private PollOp {  // its input operation; a base needs no way back
  public:
   // Takes over the fd, -1 for one that is yet to connect. Null when memory is refused; the fd is
@@ -129,6 +145,13 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   }
   bool sending() const noexcept { return output_ != nullptr && output_->sending(); }
 
+  // Bytes are lent: when they are all released on_sent() comes, of none.
+  bool awaits_release() noexcept {
+    if (beside_ == nullptr || beside_->lending.held == 0) return false;
+    beside_->lending.awaited = true;
+    return true;
+  }
+
   // Receives with recvmsg(2) from now on, to get descriptors.
   void receive_descriptors();
   // The fd goes with the first of the last `size` bytes that were queued, and is closed then; or
@@ -145,6 +168,8 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   void close(CloseMode mode) noexcept;
   // The owner goes away: as close(), but tells nobody.
   void leave(CloseMode mode) noexcept;
+  // The reactor goes: likewise, and nothing waits for the peer.
+  void abandon() noexcept;
   ChannelOwner* owner() const noexcept { return owner_; }
   bool closing() const noexcept { return closing_; }
 
@@ -157,11 +182,12 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
     Channel& channel;
   };
 
-  // What most channels have no use for: until the connection stands, the first; then the other.
+  // What most channels have no use for: until the connection stands, the first; then the others.
   struct Beside {
     explicit Beside(Channel& channel) noexcept : connecting(channel) {}
     Connecting connecting;
     PassedDescriptors descriptors;
+    Lending lending;
   };
 
   Channel(NetPart& net, int fd, bool ours, ChannelOwner& owner) noexcept;
@@ -189,6 +215,11 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   std::size_t prepare_descriptor(SendOp& op) noexcept;
   void descriptors_sent(std::size_t sent) noexcept;
   void finish_close_if_idle() noexcept;
+  // Lending (channel_lending.cc).
+  bool lend(std::span<const iovec> pieces) noexcept;
+  static void on_lent(Op& op, Completion& completion) noexcept;
+  void note_release(Release how) noexcept;
+  bool waits_for_release() noexcept;
 
   // First what fits behind the operation.
   Input wanted_ = Input::none;
@@ -198,6 +229,7 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   bool peer_ended_ : 1 = false;  // told
   bool closing_ : 1 = false;
   bool in_callback_ : 1 = false;
+  bool fin_sent_ : 1 = false;
   NetPart& net_;
   ChannelOwner* owner_;
   Output* output_ = nullptr;

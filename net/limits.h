@@ -32,6 +32,26 @@ inline constexpr std::size_t kGatherBlockBytes = 16 * 1024;
 // some, and holds a descriptor.
 inline constexpr std::size_t kQueuedFilesMax = 1024;
 
+// Sends that a reactor's sockets have lent to the kernel at one time, and bytes of them: the memory
+// of a peer's full window that nobody acknowledges. Beyond, sends are plain ones.
+inline constexpr std::size_t kLentSendsMax = 256;
+inline constexpr std::size_t kLentBytesMax = std::size_t{64} << 20;
+// Of one socket: some full send buffers. The kernel joins a loan to the one before when their bytes
+// meet in one packet, and tells of the release of both when both are acknowledged (seen on Linux
+// 6.18: of a stream without a gap all at its end). A plain send in between parts them.
+inline constexpr std::size_t kLentBytesOfOneMax = std::size_t{16} << 20;
+// Pieces of one such send: they are large, or few.
+inline constexpr std::size_t kLentPiecesMax = 16;
+// Of a send that is lent small pieces are less than one part of so many: to pin them costs more
+// than to copy them, but the head of an answer goes with its body.
+inline constexpr std::size_t kLentSmallPart = 8;
+// Copies in a row after which a socket lends no more. The first ones tell: the way to a peer does
+// not change.
+inline constexpr int kCopiesInARowMax = 3;
+// How long a closing connection waits for its peer to acknowledge what it was lent; then it is
+// reset. TCP sends again for longer, but a program that ends is not to wait for that.
+inline constexpr Duration kReleasePatience = std::chrono::seconds(60);
+
 // Write queues kept for reuse, so that steady traffic allocates nothing.
 inline constexpr std::size_t kSpareOutputsMax = 256;
 

@@ -3,7 +3,7 @@
 namespace weir::inline v1::net {
 
 NetPart::NetPart(Reactor& reactor) noexcept
-    : reactor_(reactor), resident_(*this), reaper_(*this) {
+    : reactor_(reactor), resident_(*this), lent_sends_(reactor), reaper_(*this) {
   set_budget(limits::kReactorQueueBytesDefault);
 }
 
@@ -24,7 +24,7 @@ void NetPart::remove_channel(Channel& channel) noexcept {
 }
 
 void NetPart::Channels::abandon() noexcept {
-  net.channels_.for_each([](Channel& channel) { channel.leave(CloseMode::destroy); });
+  net.channels_.for_each([](Channel& channel) { channel.abandon(); });
 }
 
 Output* NetPart::take_output(const QueueLimits& limits, Op::Done done,

@@ -31,6 +31,7 @@ class NetPart {
   void channel_added() noexcept;
   void remove_channel(Channel& channel) noexcept;
   Slab<Lookup>& lookups() noexcept { return lookups_; }
+  LentSends& lent_sends() noexcept { return lent_sends_; }
 
   // The handlers of sockets that are running, the innermost first; see socket_state.h.
   SocketGuard* guards = nullptr;
@@ -81,6 +82,7 @@ class NetPart {
   Slab<Channel> channels_;
   Channels resident_;
   Slab<Lookup> lookups_;
+  LentSends lent_sends_;
   Slab<Output> outputs_;
   IntrusiveList<Output> spare_;  // the last one that was used is taken first: it is in the cache
   std::size_t spare_count_ = 0;

@@ -354,7 +354,10 @@ void Socket::serve_all() noexcept {
   update_input();
   if (corked_ == 0 && !flush()) return;
   if (!finish_output()) return;
-  if (detaching_ && channel_->queued() == 0 && !channel_->sending()) return hand_over();
+  if (detaching_ && channel_->queued() == 0 && !channel_->sending() &&
+      !channel_->awaits_release()) {
+    return hand_over();
+  }
   if (finished_ && end_emitted_) begin_close(CloseMode::finish);
 }
 

@@ -158,6 +158,11 @@ std::size_t WriteQueue::gather(std::span<iovec> room, std::size_t bytes_max) con
   return filled;
 }
 
+void WriteQueue::share(std::span<Buffer> room) const noexcept {
+  WEIR_ASSERT(room.size() <= count_);
+  for (std::size_t i = 0; i < room.size(); ++i) room[i] = piece(i).share();
+}
+
 const FileRange* WriteQueue::file_behind(std::span<const iovec> gathered) const noexcept {
   if (first_file_ == nullptr) return nullptr;
   std::size_t left = first_file_->ahead;

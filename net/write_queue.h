@@ -18,6 +18,17 @@ struct QueueLimits {
   std::size_t high_water = limits::kHighWaterDefault;
   std::size_t low_water = limits::kLowWaterDefault;  // below high_water
   std::size_t bytes_max = limits::kQueueBytesMaxDefault;
+  // Pieces of at least so many bytes are lent to the kernel, which then does not copy them; 0: none
+  // are. It pays from some 64 KiB on, towards peers behind a network card that gathers; what stays
+  // on the machine (loopback, veth) the kernel copies all the same, and that is 1.1 to 2 times
+  // dearer than a plain send: a socket that finds this out lends no more. On io_uring only, and
+  // from Linux 6.2 on; elsewhere it is without effect. The bytes stay in memory until the peer has
+  // acknowledged them, in the place of the copy that the kernel would have made: they count as sent
+  // as ever, for marks, drains and callbacks. 'close' waits for them when the connection was ended,
+  // for kReleasePatience at most; that of one that is broken off by destroy() does not, nor does a
+  // reactor that is destroyed: it resets the connection. So whoever lends waits for 'close' before
+  // the end.
+  std::size_t zero_copy_from = 0;
 };
 
 // Part of a file, from an offset of its own on: the file's position is neither used nor moved.
@@ -73,6 +84,10 @@ class WriteQueue {
   // The file that comes right behind what was gathered, or is next when that is nothing; null when
   // there is none.
   const FileRange* file_behind(std::span<const iovec> gathered) const noexcept;
+
+  // Views of the pieces that were gathered, which keep their memory.
+  void share(std::span<Buffer> room) const noexcept;
+  std::size_t zero_copy_from() const noexcept { return limits_->zero_copy_from; }
 
   // The first `size` bytes are out: of what was gathered, and of the file behind it. True when a
   // drain is due: since the last one some push said full or refused, and now at most low_water

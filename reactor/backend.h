@@ -25,7 +25,8 @@
 namespace weir::inline v1 {
 
 enum class OpKind : std::uint8_t {
-  accept, connect, recv, send, send_file, poll, datagrams, resolve, read, write, open
+  accept, connect, recv, send, send_file, poll, datagrams, resolve, read, write, open,
+  zero_copy_send
 };
 // On a pipe, terminal or file: these know nothing of the backend's sockets.
 constexpr bool is_of_file(OpKind kind) noexcept {
@@ -76,12 +77,54 @@ struct RecvOp : Op {
 };
 
 // Once; the result may be less than the pieces hold, the rest is the owner's to submit again. On an
-// fd there is at most one, or one SendFileOp.
+// fd there is at most one, or one SendFileOp, or one ZeroCopySendOp that has no result yet.
 struct SendOp : Op {
   explicit SendOp(Done op_done) noexcept : Op(OpKind::send, op_done) {}
   std::span<const iovec> pieces;
   int passed_fd = -1;  // goes with the first byte (SCM_RIGHTS); stays the owner's. Unix sockets
   alignas(8) std::byte scratch[80];  // the backend's: message and control header, as the kernel's
+};
+
+// What the last completion of a ZeroCopySendOp says of its bytes.
+enum class Release : std::int32_t {
+  lent,     // the kernel has read them where they are, and reads them no more
+  copied,   // it has made a copy after all, as of everything that stays on this machine
+  refused,  // it does no such thing here: they went as those of a SendOp
+};
+
+// As a SendOp, but the kernel reads the bytes where they are, for as long as it may have to send
+// them again, which is until the peer has acknowledged them:
+//
+//     submitted --> result, more --> Release, the last
+//              \--> negative result, the last: nothing is sent, or nobody gets it
+//
+// Invariants
+// 1. From submit() to the last completion the Op, its pieces and their bytes belong to the backend.
+//    The bytes do not change: what is sent again must be what was sent before.
+// 2. Only one send of an fd awaits its result, of whichever kind; any number await their release.
+// 3. Releases come in any order, and when they come is the peer's affair: cancel() is for the
+//    result. A reset of the connection, ours or the peer's, brings them soon.
+// 4. The fd may be closed before the release, not before the result. Whoever closes it cannot reset
+//    the connection any more: see Channel.
+// 5. A backend that cannot lend the bytes, or is refused that, sends them as a SendOp does; nobody
+//    loses or repeats a byte by that.
+struct ZeroCopySendOp : Op {
+  explicit ZeroCopySendOp(Done op_done) noexcept : Op(OpKind::zero_copy_send, op_done) {}
+  std::span<const iovec> pieces;
+
+  // The backend's: the form for the kernel, or the send in its place.
+  struct Plain : SendOp {
+    explicit Plain(ZeroCopySendOp& its_whole) noexcept : SendOp(nullptr), whole(its_whole) {}
+    ZeroCopySendOp& whole;
+    void* sends = nullptr;
+  };
+  Plain plain{*this};
+  std::uint64_t position = 0;  // of the end of its bytes in what was sent, on the simulator
+  std::int32_t failed = 0;     // the result, which waits for the kernel to let go
+  Release release = Release::lent;
+  bool told = false;       // the result
+  bool plain_due = false;  // goes plainly when the kernel has let go
+  bool fd_gone = false;    // closed since
 };
 
 inline std::size_t bytes_of(std::span<const iovec> pieces) noexcept {

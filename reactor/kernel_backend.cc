@@ -51,11 +51,16 @@ std::int32_t KernelBackend::receive_with_descriptors(int fd, std::span<char> roo
 }
 
 bool KernelBackend::submit_elsewhere(Op& op) {
+  const bool passes_by = op.kind == OpKind::send_file || op.kind == OpKind::zero_copy_send ||
+                         op.kind == OpKind::resolve;
+  if (!passes_by) return false;
   if (op.kind == OpKind::send_file) {
     file_sends_.submit(static_cast<SendFileOp&>(op));
     return true;
   }
-  if (op.kind != OpKind::resolve) return false;
+  if (op.kind == OpKind::zero_copy_send) {
+    return zero_copy_.submit(static_cast<ZeroCopySendOp&>(op));
+  }
   if (lookups_.start(static_cast<ResolveOp&>(op))) {
     op.slot = 0;
   } else {
@@ -70,6 +75,8 @@ bool KernelBackend::cancel_elsewhere(Op& op) {
   } else if (op.kind == OpKind::resolve) {
     lookups_.forget(static_cast<ResolveOp&>(op));
     finish(op, -ECANCELED);
+  } else if (op.kind == OpKind::zero_copy_send) {
+    return zero_copy_.cancel(static_cast<ZeroCopySendOp&>(op));
   } else if (FileOperations::owns(op)) {
     files_.cancel(op);
   } else {

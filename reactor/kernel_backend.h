@@ -12,6 +12,7 @@
 #include "reactor/file_operations.h"
 #include "reactor/file_sends.h"
 #include "reactor/name_lookups.h"
+#include "reactor/zero_copy_sends.h"
 
 namespace weir::inline v1 {
 
@@ -58,7 +59,8 @@ class KernelBackend : public Backend {
       : wake_fd_(std::move(wake_fd)),
         lookups_(wake_fd_.get()),
         files_(*this, local_, wake_fd_.get()),
-        file_sends_(*this, local_) {}
+        file_sends_(*this, local_),
+        zero_copy_(*this, local_) {}
 
   void wake() noexcept override { posix::signal_eventfd(wake_fd_.get()); }
   Instant now() const noexcept override { return posix::now(); }
@@ -111,7 +113,8 @@ class KernelBackend : public Backend {
     return posix::send(op);
   }
 
-  // Lookups of names and sends of files pass the rest of the backend by. False: it is none of them.
+  // Lookups of names, sends of files, and sends without a copy where there is no such thing pass
+  // the rest of the backend by. False: it is none of them.
   bool submit_elsewhere(Op& op);
   // Likewise; and what was given to files().
   bool cancel_elsewhere(Op& op);
@@ -121,6 +124,7 @@ class KernelBackend : public Backend {
 
   // Operations on files, as far as the backend has nothing better.
   FileOperations& files() noexcept { return files_; }
+  ZeroCopySends& zero_copy() noexcept { return zero_copy_; }
 
   // The fd that is readable while the kernel has events for this backend.
   virtual int source_fd() noexcept = 0;
@@ -141,6 +145,7 @@ class KernelBackend : public Backend {
   NameLookups lookups_;
   FileOperations files_;
   FileSends file_sends_;
+  ZeroCopySends zero_copy_;
   posix::Fd host_fd_;   // an epoll set over source, wake and alarm, made by event_fd()
   posix::Fd alarm_fd_;  // a timerfd
 };

@@ -342,6 +342,12 @@ std::int32_t shutdown(int fd, Direction direction) noexcept {
 
 void close(int fd) noexcept { ::close(fd); }
 
+void reset(int fd) noexcept {
+  sockaddr nobody{};
+  nobody.sa_family = AF_UNSPEC;
+  ::connect(fd, &nobody, sizeof nobody);
+}
+
 void remove(const std::string& path) noexcept { ::unlink(path.c_str()); }
 
 bool is_torn_down(int fd) noexcept {

@@ -62,6 +62,8 @@ int set_option(int fd, SocketOption option, int value) noexcept;
 int get_fact(int fd, SocketFact fact) noexcept;
 std::int32_t shutdown(int fd, Direction direction) noexcept;
 void close(int fd) noexcept;
+// The connection is broken off at this moment, whoever else holds the socket: what is unsent goes.
+void reset(int fd) noexcept;
 void remove(const std::string& path) noexcept;
 
 // True for a TCP socket whose connection the kernel has torn down (TCP_CLOSE): after a short send

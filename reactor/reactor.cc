@@ -288,7 +288,10 @@ Counters Reactor::counters() const {
           .queue_bytes_max = ledger_.queue_bytes_max,
           .sockets = ledger_.sockets,
           .posted_tasks = posted_.size(),
-          .posted_tasks_max = posted_.capacity()};
+          .posted_tasks_max = posted_.capacity(),
+          .zero_copy_sends = ledger_.zero_copy_sends,
+          .zero_copy_copied = ledger_.zero_copy_copied,
+          .zero_copy_bytes = ledger_.zero_copy_bytes};
 }
 
 WorkGuard::WorkGuard(Reactor& reactor) noexcept : reactor_(&reactor) {

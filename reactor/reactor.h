@@ -134,6 +134,9 @@ struct Counters {
   std::size_t sockets = 0;          // connections that are open
   std::size_t posted_tasks = 0;     // not yet run
   std::size_t posted_tasks_max = 0;
+  std::uint64_t zero_copy_sends = 0;   // that were to be made without a copy
+  std::uint64_t zero_copy_copied = 0;  // of these, whose bytes the kernel has copied after all
+  std::size_t zero_copy_bytes = 0;     // that it has not let go of
 };
 
 // Totals that the layers above keep up to date.
@@ -141,6 +144,9 @@ struct Ledger {
   Tally queue_bytes;
   Tally queue_bytes_max;  // the budget of all write queues
   Tally sockets;
+  Tally zero_copy_sends;
+  Tally zero_copy_copied;
+  Tally zero_copy_bytes;
 };
 
 // Owner: whoever makes it; it outlives the sockets, servers, timers and watches on it.

@@ -37,6 +37,7 @@ const char* trace_name(OpKind kind) noexcept {
     case OpKind::read: return "read";
     case OpKind::write: return "write";
     case OpKind::open: return "open";
+    case OpKind::zero_copy_send: return "zerocopy";
   }
   return "";
 }
@@ -46,7 +47,8 @@ bool has_socket(const Op& op) noexcept {
 }
 
 bool sends(const Op& op) noexcept {
-  return op.kind == OpKind::send || op.kind == OpKind::send_file;
+  return op.kind == OpKind::send || op.kind == OpKind::send_file ||
+         op.kind == OpKind::zero_copy_send;
 }
 
 bool last(Op& op, std::int32_t result, Completion& out) noexcept {
@@ -126,7 +128,7 @@ void SimBackend::submit(Op& op) noexcept {
   }
   if (!sends(op)) return;
   if (std::exchange(mine.sending, true)) violation("a second send was submitted", op.fd);
-  if (op.kind == OpKind::send) remember_memory(static_cast<SendOp&>(op));
+  note_memory(op);
 }
 
 void SimBackend::cancel(Op& op) noexcept {
@@ -141,6 +143,7 @@ void SimBackend::cancel(Op& op) noexcept {
 }
 
 void SimBackend::enforce_cancel(Op& op) noexcept {
+  if (waits_for_release(op)) return;
   op.slot = kCancelled;
   const auto has_result = [&op](const Late& late) { return late.completion.op == &op; };
   if (std::any_of(late_.begin(), late_.end(), has_result)) return;
@@ -183,6 +186,7 @@ void SimBackend::touch_writer(Socket& socket) noexcept {
     socket.backend->attempts_.push_back(*std::exchange(socket.writer, nullptr));
   }
   if (!socket.pollers.empty()) socket.backend->attempts_.splice_back(socket.pollers);
+  if (!socket.lent.empty()) socket.backend->attempts_.splice_back(socket.lent);
 }
 
 // ---- Waiting ----
@@ -312,6 +316,7 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   WEIR_ASSERT(op.slot != Op::kNoSlot);  // nothing comes behind the last result
   const Faults& faults = network_.faults();
   note(op, completion.result);
+  if (op.kind == OpKind::zero_copy_send && hand_over_lent(completion)) return;
   if (completion.more) {
     if (op.slot != kCancelled) op.slot = kInFlight;
     const bool repeats = op.kind != OpKind::poll && op.slot != kCancelled;
@@ -333,7 +338,7 @@ void SimBackend::hand_over(Completion& completion) noexcept {
   if (op.kind == OpKind::recv) mine->receiving = false;
   if (!sends(op)) return;
   mine->sending = false;
-  if (op.kind == OpKind::send) check_memory(static_cast<SendOp&>(op));
+  check_memory(op);
 }
 
 // Any order, but that of one operation's own results.
@@ -354,6 +359,7 @@ void SimBackend::shuffle(std::span<Completion> batch) noexcept {
 // ---- Attempts ----
 
 bool SimBackend::attempt(Op& op, Completion& out) noexcept {
+  if (waits_for_release(op)) return attempt_release(static_cast<ZeroCopySendOp&>(op), out);
   if (op.slot == kCancelled) return last(op, -ECANCELED, out);
   if (op.kind == OpKind::resolve) return attempt_resolve(static_cast<ResolveOp&>(op), out);
   if (is_of_file(op.kind) && op.slot != kRefused) return attempt_file(op, out);
@@ -371,6 +377,8 @@ bool SimBackend::attempt(Op& op, Completion& out) noexcept {
     case OpKind::recv: return attempt_recv(op, mine, out);
     case OpKind::send: return attempt_send(static_cast<SendOp&>(op), mine, out);
     case OpKind::send_file: return attempt_send_file(static_cast<SendFileOp&>(op), mine, out);
+    case OpKind::zero_copy_send:
+      return attempt_zero_copy(static_cast<ZeroCopySendOp&>(op), mine, out);
     case OpKind::poll: return attempt_poll(static_cast<PollOp&>(op), mine, out);
     case OpKind::datagrams: return attempt_datagrams(op, mine, out);
     case OpKind::resolve:
@@ -583,6 +591,7 @@ void SimBackend::close(int fd) noexcept {
     violation("closed with " + std::to_string(mine.in_flight) + " operations in flight", fd);
     force_out(mine);
   }
+  forget_lent(mine);
   network_.trace().note(now(), machine_, network_.machine(machine_).name, fd, "close", 0);
   network_.close(mine);
 }

@@ -133,6 +133,13 @@ class SimBackend final : public Backend {
   void unpark(Op& op) noexcept;
   void enforce_cancel(Op& op) noexcept;
   void force_out(sim::Socket& socket) noexcept;
+  // What is sent from is checked not to change.
+  void note_memory(Op& op) noexcept;
+  void check_memory(Op& op) const;
+  // Sends without a copy.
+  static bool waits_for_release(const Op& op) noexcept;
+  bool hand_over_lent(const Completion& completion);
+  void forget_lent(sim::Socket& socket) noexcept;
   void shuffle(std::span<Completion> batch) noexcept;
   bool attempt(Op& op, Completion& out) noexcept;
   bool attempt_accept(Op& op, sim::Socket& socket, Completion& out) noexcept;
@@ -142,8 +149,8 @@ class SimBackend final : public Backend {
   bool tells_at_once() noexcept;
   bool is_refused_memory() noexcept;
   std::int32_t send_some(sim::Socket& socket, std::span<const iovec> pieces) noexcept;
-  void remember_memory(SendOp& op) const noexcept;
-  void check_memory(const SendOp& op) const;
+  bool attempt_zero_copy(ZeroCopySendOp& op, sim::Socket& socket, Completion& out) noexcept;
+  bool attempt_release(ZeroCopySendOp& op, Completion& out) noexcept;
   bool attempt_send_file(SendFileOp& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_datagrams(Op& op, sim::Socket& socket, Completion& out) noexcept;
   bool attempt_poll(PollOp& op, sim::Socket& socket, Completion& out) noexcept;

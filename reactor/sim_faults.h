@@ -26,6 +26,8 @@ struct Faults {
   double no_descriptors = 0;  // EMFILE: what makes a descriptor
   double aborted = 0;         // ECONNABORTED: a connection is gone before it is accepted
   double no_lookup = 0;       // EAI_AGAIN: a lookup
+  double copied = 0;          // a send without a copy: the kernel makes one after all
+  double not_lent = 0;        // likewise: it has refused, and the bytes have gone as a send's
   // The network and the peers misbehave.
   double reset = 0;  // what is sent: breaks off at any byte; ECONNRESET for both
   double stall = 0;  // what is sent: arrives, like all behind it, after up to stall_max
@@ -39,7 +41,7 @@ struct Faults {
   // Swarm testing (Groce and others, 2012): each fault is absent half of the time; else its
   // probability is anything between 1/1000 and 1/4, small ones as often as large ones. That of the
   // rude ones, which end or hold up what stands (no_memory, no_lookup, reset, stall, jump),
-  // stays below 1/50.
+  // stays below 1/50. The two of sends without a copy, which nobody makes unasked, are never.
   static Faults random(Random& random) noexcept;
 };
 

@@ -1,5 +1,5 @@
-// Sends in the simulator: at once or later, whole or in part, and a watch over their memory.
-#include <algorithm>
+// Sends in the simulator: at once or later, whole or in part; and what becomes of the memory that
+// they are made from.
 #include <cerrno>
 #include <cstring>
 
@@ -9,8 +9,15 @@
 namespace weir::inline v1 {
 namespace {
 
+constexpr std::uint32_t kInFlight = 0;  // of Op::slot, as in sim_backend.cc
+
 // How often a world tells a result at once; else the same program meets the other way.
 constexpr double kAtOnce = 0.5;
+
+bool last(Op& op, std::int32_t result, Completion& out) noexcept {
+  out = {.op = &op, .result = result, .more = false};
+  return true;
+}
 
 // A number that changes when the bytes do.
 std::uint64_t digest(std::span<const iovec> pieces) noexcept {
@@ -33,6 +40,44 @@ std::uint64_t digest(std::span<const iovec> pieces) noexcept {
 }
 
 }  // namespace
+
+// ---- Memory ----
+
+// A send without a copy is always looked at: it is there to be held.
+void SimBackend::note_memory(Op& op) noexcept {
+  if (op.kind == OpKind::zero_copy_send) {
+    auto& send = static_cast<ZeroCopySendOp&>(op);
+    send.told = send.fd_gone = false;
+    const std::uint64_t before = digest(send.pieces);
+    std::memcpy(send.plain.scratch, &before, sizeof before);
+  } else if (op.kind == OpKind::send && network_.options().check_memory) {
+    auto& send = static_cast<SendOp&>(op);
+    const std::uint64_t before = digest(send.pieces);
+    std::memcpy(send.scratch, &before, sizeof before);
+  }
+}
+
+// The bytes are read here as late as a kernel may read them that sends them again.
+void SimBackend::check_memory(Op& op) const {
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+  if (op.kind == OpKind::zero_copy_send) {
+    const auto& send = static_cast<ZeroCopySendOp&>(op);
+    std::memcpy(&before, send.plain.scratch, sizeof before);
+    after = digest(send.pieces);
+  } else if (op.kind == OpKind::send && network_.options().check_memory) {
+    const auto& send = static_cast<SendOp&>(op);
+    std::memcpy(&before, send.scratch, sizeof before);
+    after = digest(send.pieces);
+  }
+  if (before == after) return;
+  const bool lent = op.kind == OpKind::zero_copy_send;
+  violation(lent ? "the memory of a send was changed before its release"
+                 : "the memory of a send was changed before its result",
+            op.fd);
+}
+
+// ---- Sends ----
 
 bool SimBackend::tells_at_once() noexcept {
   return standalone_ != nullptr || network_.random().chance(kAtOnce);
@@ -85,27 +130,75 @@ bool SimBackend::attempt_send(SendOp& op, sim::Socket& mine, Completion& out) no
   const std::uint64_t position = peer == nullptr ? 0 : peer->read_bytes + peer->unread();
   const std::int32_t result = send_some(mine, op.pieces);
   if (result > 0 && op.passed_fd >= 0) network_.pass(mine, op.passed_fd, position);
+  if (result != -EAGAIN) return last(op, result, out);
+  mine.writer = &op;
+  return false;
+}
+
+// ---- Sends without a copy ----
+
+bool SimBackend::attempt_zero_copy(ZeroCopySendOp& op, sim::Socket& mine,
+                                   Completion& out) noexcept {
+  const std::int32_t result = send_some(mine, op.pieces);
   if (result == -EAGAIN) {
     mine.writer = &op;
     return false;
   }
-  out = {.op = &op, .result = result, .more = false};
+  const bool refused = mine.is_unix() || network_.random().chance(network_.faults().not_lent);
+  const bool copied = network_.random().chance(network_.faults().copied);
+  op.release = refused ? Release::refused : copied ? Release::copied : Release::lent;
+  op.position = mine.sent_bytes;
+  out = {.op = &op, .result = result, .more = result >= 0};
   return true;
 }
 
-void SimBackend::remember_memory(SendOp& op) const noexcept {
-  if (!network_.options().check_memory) return;
-  const std::uint64_t before = digest(op.pieces);
-  std::memcpy(op.scratch, &before, sizeof before);
+bool SimBackend::waits_for_release(const Op& op) noexcept {
+  return op.kind == OpKind::zero_copy_send && static_cast<const ZeroCopySendOp&>(op).told;
 }
 
-void SimBackend::check_memory(const SendOp& op) const {
-  if (!network_.options().check_memory) return;
-  std::uint64_t before = 0;
-  std::memcpy(&before, op.scratch, sizeof before);
-  if (before != digest(op.pieces)) {
-    violation("the memory of a send was changed before its result", op.fd);
+// A peer acknowledges here what it has read, and a kernel lets go of what is acknowledged, or is
+// never sent again. Chance makes it later, as any completion.
+bool SimBackend::attempt_release(ZeroCopySendOp& op, Completion& out) noexcept {
+  if (!op.fd_gone && op.release != Release::refused) {
+    sim::Socket& mine = socket(op.fd);
+    const bool acknowledged = mine.sent_bytes - mine.unacknowledged >= op.position;
+    if (mine.connected && !acknowledged) {
+      mine.lent.push_back(op);
+      return false;
+    }
   }
+  return last(op, static_cast<std::int32_t>(op.release), out);
+}
+
+// True when that is all there is to do about it.
+bool SimBackend::hand_over_lent(const Completion& completion) {
+  auto& op = static_cast<ZeroCopySendOp&>(*completion.op);
+  if (op.told) {
+    op.slot = Op::kNoSlot;
+    std::erase_if(cancels_, [&op](const PutOff& one) { return one.op == &op; });
+    check_memory(op);
+    return true;
+  }
+  if (!completion.more) return false;
+  op.told = true;
+  op.slot = kInFlight;
+  attempts_.push_back(op);
+  sim::Socket& mine = socket(op.fd);
+  --mine.in_flight;
+  mine.sending = false;
+  return true;
+}
+
+// The number may be another socket's from now on.
+void SimBackend::forget_lent(sim::Socket& mine) noexcept {
+  const auto forget = [&mine](Op& op) {
+    const bool is_its = waits_for_release(op) && op.fd == mine.fd;
+    if (is_its) static_cast<ZeroCopySendOp&>(op).fd_gone = true;
+  };
+  attempts_.splice_back(mine.lent);
+  attempts_.for_each(forget);
+  for (const PutOff& one : put_off_) forget(*one.op);
+  for (const Late& one : late_) forget(*one.completion.op);
 }
 
 }  // namespace weir::inline v1

@@ -61,6 +61,7 @@ struct Socket : ListNode {
   bool receiving = false;  // a receive is in flight, wherever it waits
   bool sending = false;
   IntrusiveList<Op> pollers;
+  IntrusiveList<Op> lent;  // whose bytes the peer has not acknowledged
   Events hangup_told;  // to the watch that is armed
 
   // A listener.
@@ -98,6 +99,7 @@ struct Socket : ListNode {
   std::string received;
   std::size_t read_at = 0;
   std::uint64_t read_bytes = 0;    // ever
+  std::uint64_t sent_bytes = 0;    // ever
   std::size_t unacknowledged = 0;  // sent, and as far as this end knows not read by the peer
   struct Passed {
     std::uint64_t position;  // of the byte that it came with

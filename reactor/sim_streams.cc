@@ -164,6 +164,7 @@ std::int32_t Network::send(Socket& from, std::span<const iovec> pieces,
   const auto taken = static_cast<std::int32_t>(size);
   if (!machine(from.machine).up) return taken;
   from.unacknowledged += size;
+  from.sent_bytes += size;
   if (by_chance(options_.faults.stall, from)) {
     const Instant until = now_ + random_.up_to(options_.faults.stall_max);
     from.peer->stalled_until = std::max(from.peer->stalled_until, until);

@@ -12,6 +12,11 @@
 #define IORING_CQE_F_BUF_MORE (1U << 4)  // Linux 6.12: the buffer has room left
 #endif
 
+#ifndef IORING_SEND_ZC_REPORT_USAGE
+#define IORING_SEND_ZC_REPORT_USAGE (1U << 3)  // Linux 6.2: the notice says whether it was copied
+#define IORING_NOTIF_USAGE_ZC_COPIED (1U << 31)
+#endif
+
 namespace weir::inline v1::uring_abi {
 
 // In C++ the header's flexible array `bufs` does not start at offset 0 of the ring (an empty

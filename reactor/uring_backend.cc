@@ -15,6 +15,7 @@
 #include "reactor/uring_requests.h"
 #include "reactor/uring_state.h"
 #include "reactor/uring_thread.h"
+#include "reactor/uring_zero_copy.h"
 
 namespace weir::inline v1::uring {
 namespace {
@@ -26,7 +27,7 @@ class UringBackend final : public KernelBackend {
         datagrams_(counters_, options.buffer_ring),
         ring_(std::move(ring)),
         options_(options),
-        arena_(*ring_.pool) {}
+        arena_(*ring_.pool) { zero_copy().set_available(ring_.zero_copy); }
 
   BackendKind kind() const noexcept override { return BackendKind::io_uring; }
   void submit(Op& op) noexcept override;
@@ -121,7 +122,7 @@ void UringBackend::lose_ring() noexcept {
   ring_.ring.reset();
   requests_.take_all([this](Op& op) {
     op.unlink();
-    finish(op, -ECANCELED);
+    if (!zero_copy().lose(op)) finish(op, -ECANCELED);
   });
   for (IntrusiveList<Op>* waiting : {&sends_, &blocked_, &readable_, &starved_}) {
     while (!waiting->empty()) finish(waiting->pop_front(), -ECANCELED);
@@ -197,6 +198,7 @@ void UringBackend::arm(Op& op) noexcept {
       request.detail = prepare_send(sqe, static_cast<SendOp&>(op)) & Request::kNone;
       fds_[op.fd].send_in_ring = true;
       break;
+    case OpKind::zero_copy_send: prepare_zero_copy(sqe, op, request, fds_[op.fd]); break;
     case OpKind::poll: prepare_poll(sqe, static_cast<PollOp&>(op)); break;
     case OpKind::datagrams: datagrams_.prepare(ring(), sqe, op.fd); break;
     case OpKind::read: prepare_read(sqe, static_cast<ReadOp&>(op)); break;
@@ -352,6 +354,8 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
     case OpKind::accept: return on_accept(op, cqe, out);
     case OpKind::recv: return on_recv(op, cqe, out);
     case OpKind::send: return on_send(op, send_bytes, cqe.res, out);
+    case OpKind::zero_copy_send:
+      return take_zero_copy(zero_copy(), op, fds_[op.fd], send_bytes, cqe, out);
     case OpKind::poll: return on_poll(static_cast<PollOp&>(op), cqe, out);
     case OpKind::read: return on_read(static_cast<ReadOp&>(op), cqe.res, out);
     case OpKind::write:
@@ -646,6 +650,7 @@ bool UringBackend::on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion&
 void UringBackend::close(int fd) noexcept {
   WEIR_ASSERT(fds_[fd].operations == 0);
   release(fd);
+  zero_copy().forget(fd);
   ++counters_.system_calls;
   posix::close(fd);
 }

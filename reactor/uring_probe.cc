@@ -84,8 +84,9 @@ int set_up(io_uring& ring, const UringOptions& options, unsigned entries, unsign
 }
 
 // An operation that weir cannot do without and the kernel has not, by its name; else null. Where
-// the kernel has no multishot recvmsg, the datagrams find out.
-const char* missing_operation(io_uring& ring) noexcept {
+// the kernel has no multishot recvmsg, the datagrams find out. `zero_copy`: whether it can send
+// without a copy.
+const char* missing_operation(io_uring& ring, bool& zero_copy) noexcept {
   struct Needed {
     int operation;
     const char* name;
@@ -105,6 +106,8 @@ const char* missing_operation(io_uring& ring) noexcept {
   for (const Needed& one : kNeeded) {
     if (io_uring_opcode_supported(probe, one.operation) == 0) missing = one.name;
   }
+  zero_copy = io_uring_opcode_supported(probe, IORING_OP_SEND_ZC) != 0 &&
+              io_uring_opcode_supported(probe, IORING_OP_SENDMSG_ZC) != 0;
   io_uring_free_probe(probe);
   return missing;
 }
@@ -172,7 +175,7 @@ Expected<UringRing> make_uring_ring(const BackendOptions& options) {
   if (error != 0) return failure(refusal(error));
   UringRing made;
   made.ring.reset(ring.release());
-  if (const char* missing = missing_operation(*made.ring)) {
+  if (const char* missing = missing_operation(*made.ring, made.zero_copy)) {
     Error error = refusal(EOPNOTSUPP);
     error.detail = std::string(missing) + " is missing, or forbidden; Linux 6.1 has it";
     return failure(std::move(error));

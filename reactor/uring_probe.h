@@ -27,6 +27,7 @@ struct UringRing {
   std::unique_ptr<BufferRing> buffers;  // null: multishot poll and plain receives
   std::unique_ptr<io_uring, Exit> ring;
   std::string techniques;
+  bool zero_copy = false;  // sends without a copy
 };
 
 // Tries a round trip on a small ring, then makes the real one, with less where the kernel has less:

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
@@ -79,6 +80,10 @@ using Connect = Noted<ConnectOp>;
 using Send = Noted<SendOp>;
 using Poll = Noted<PollOp>;
 
+struct ZeroCopySend : Noted<ZeroCopySendOp> {
+  bool awaits_release() const { return results.size() == 1 && !ended; }
+};
+
 struct Receive : Noted<RecvOp> {
   Receive() {
     handle = [this](Completion& completion) {
@@ -129,6 +134,10 @@ class DoorTest : public BackendTest {
       op.handle = nullptr;
       backend_->cancel(op);
     });
+    for (ZeroCopySend& op : zero_copies_) {
+      op.handle = nullptr;
+      backend_->cancel(op);
+    }
     for (Accept& op : accepts_) {
       op.handle = [this](Completion& completion) {
         if (completion.result >= 0) own(completion.result);
@@ -137,6 +146,9 @@ class DoorTest : public BackendTest {
     const bool done = run_until([this] {
       bool idle = true;
       for_all([&](auto& op) { idle = idle && op.idle(); });
+      for (const ZeroCopySend& op : zero_copies_) {
+        idle = idle && (op.idle() || op.awaits_release());
+      }
       return idle;
     });
     if (!done) {
@@ -145,7 +157,10 @@ class DoorTest : public BackendTest {
       return;
     }
     const std::set<int> open = fds_;
-    for (const int fd : open) close(fd);
+    for (const int fd : open) reset(fd);
+    EXPECT_TRUE(run_until([this] {
+      return std::ranges::all_of(zero_copies_, [](ZeroCopySend& op) { return op.idle(); });
+    })) << "the kernel does not let go of what a reset connection was to send";
     receives_.clear();
     backend_.reset();
     if (!directory_.empty()) std::filesystem::remove_all(directory_);
@@ -234,6 +249,13 @@ class DoorTest : public BackendTest {
     return submit(op, fd);
   }
 
+  // The pieces and their bytes stay the caller's until the release.
+  ZeroCopySend& zero_copy(int fd, std::span<const iovec> pieces) {
+    ZeroCopySend& op = zero_copies_.emplace_back();
+    op.pieces = pieces;
+    return submit(op, fd);
+  }
+
   int own(int fd) {
     EXPECT_TRUE(fds_.insert(fd).second) << "fd " << fd << " was given out twice";
     return fd;
@@ -315,6 +337,7 @@ class DoorTest : public BackendTest {
   std::deque<Receive> receives_;
   std::deque<Send> sends_;
   std::deque<Poll> polls_;
+  std::deque<ZeroCopySend> zero_copies_;
   std::map<const Send*, iovec> pieces_;
   std::set<int> fds_;
   int tcp_listener_ = -1;

@@ -118,6 +118,8 @@ void Swarm::count_faults() {
 void Swarm::plan() {
   sim::Random& random = run_.random();
   if (!random.once_in(8)) run_.faults = sim::Faults::random(random);
+  run_.faults.copied = run_.faults.late;
+  run_.faults.not_lent = run_.faults.again / 8;
   world_->set_faults(run_.faults);
   count_faults();
   static const char* const kNames[] = {"alpha", "beta", "gamma", "delta"};
@@ -231,7 +233,10 @@ void Swarm::check() {
 
 bool Swarm::done() {
   for (Node* node : nodes_) {
-    if (node != nullptr && !node->finished()) return false;
+    if (node == nullptr) continue;
+    // What a socket that was removed has lent keeps its connection.
+    const bool lent = node->reactor().ledger().zero_copy_bytes != 0;
+    if (lent || !node->finished()) return false;
   }
   return std::ranges::none_of(run_.ends, [](const auto& end) { return end->open(); });
 }

@@ -81,6 +81,8 @@ net::SocketOptions random_socket_options(sim::Random& random) {
     options.queue.high_water = static_cast<std::size_t>(any_size(random, 64 * 1024));
     const std::uint64_t low = random.below(options.queue.high_water);
     if (random.once_in(3)) options.queue.low_water = static_cast<std::size_t>(low);
+    // Not another number of the generator's: what the others were for a seed they still are.
+    if (low % 2 != 0) options.queue.zero_copy_from = 1 + static_cast<std::size_t>(low % 2000);
   }
   if (random.once_in(2)) {
     options.queue.bytes_max = static_cast<std::size_t>(any_size(random, 128 * 1024));

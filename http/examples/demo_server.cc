@@ -49,6 +49,7 @@ struct Flags : ServerFlags {
 
 void describe(CLI::App& app, Flags& flags) {
   describe_server(app, flags);
+  weir::example::describe_zero_copy(app, flags.zero_copy_from);
   weir::example::describe_unix(app, flags.unix_path);
   app.add_option("--root", flags.root, "directory whose files are answered, too");
   const auto add_seconds = [&app](const char* name, std::optional<double>& target,
@@ -82,6 +83,7 @@ weir::http::ServerOptions options_of(const Flags& flags) {
   if (flags.header_bytes_max) {
     options.parser.head_bytes_max = static_cast<std::size_t>(*flags.header_bytes_max);
   }
+  options.net.socket.queue.zero_copy_from = flags.zero_copy_from;
   options.body_bytes_max = flags.body_bytes_max;
   options.measure_latency = !flags.no_status_page;
   return options;

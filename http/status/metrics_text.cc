@@ -114,6 +114,12 @@ constexpr ReactorMetric kReactorMetrics[] = {
      [](const Counters& c) -> std::uint64_t { return c.posted_tasks; }},
     {"weir_reactor_posted_tasks_max", kGauge, "Tasks of other threads that may wait.",
      [](const Counters& c) -> std::uint64_t { return c.posted_tasks_max; }},
+    {"weir_reactor_zero_copy_sends_total", kCounter, "Sends that lent their bytes to the kernel.",
+     [](const Counters& c) -> std::uint64_t { return c.zero_copy_sends; }},
+    {"weir_reactor_zero_copy_copied_total", kCounter, "Of these, those that it copied after all.",
+     [](const Counters& c) -> std::uint64_t { return c.zero_copy_copied; }},
+    {"weir_reactor_zero_copy_bytes", kGauge, "Bytes lent to the kernel and not acknowledged.",
+     [](const Counters& c) -> std::uint64_t { return c.zero_copy_bytes; }},
 };
 
 void write_reactors(MetricsText& out, const std::vector<Counters>& reactors) {

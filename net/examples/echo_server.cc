@@ -40,7 +40,8 @@ void print_stats(const weir::Counters& counters, std::uint64_t connections) {
   std::printf(
       "stats backend=%s connections=%llu turns=%llu system_calls=%llu completions=%llu "
       "multishot_receives=%llu multishot_rearms=%llu ring_dry=%llu inline_sends=%llu "
-      "receive_chunks=%zu queue_bytes=%zu\n",
+      "receive_chunks=%zu queue_bytes=%zu "
+      "zero_copy_sends=%llu zero_copy_copied=%llu\n",
       weir::name_of(counters.backend), static_cast<unsigned long long>(connections),
       static_cast<unsigned long long>(counters.turns),
       static_cast<unsigned long long>(counters.kernel.system_calls),
@@ -49,13 +50,18 @@ void print_stats(const weir::Counters& counters, std::uint64_t connections) {
       static_cast<unsigned long long>(counters.kernel.multishot_rearms),
       static_cast<unsigned long long>(counters.kernel.ring_dry),
       static_cast<unsigned long long>(counters.kernel.inline_sends), counters.receive_chunks,
-      counters.queue_bytes);
+      counters.queue_bytes, static_cast<unsigned long long>(counters.zero_copy_sends),
+      static_cast<unsigned long long>(counters.zero_copy_copied));
+}
+
+weir::net::ServerOptions options_of(const Flags& flags) {
+  return {.socket = {.queue = {.zero_copy_from = flags.zero_copy_from}, .no_delay = true}};
 }
 
 class EchoServer final : public weir::ReactorGroup::Service {
  public:
   EchoServer(weir::Reactor& reactor, const Flags& flags)
-      : reactor_(reactor), flags_(flags), server_(reactor, {.socket = {.no_delay = true}}) {
+      : reactor_(reactor), flags_(flags), server_(reactor, options_of(flags)) {
     server_.on_data([](weir::net::Socket& socket, weir::Buffer bytes) {
       if (socket.write(std::move(bytes)) != weir::net::Write::ok) socket.pause();
     });
@@ -100,6 +106,7 @@ int main(int argc, char** argv) {
   CLI::App app("Sends every byte back.");
   describe_server(app, flags);
   weir::example::describe_unix(app, flags.unix_path);
+  weir::example::describe_zero_copy(app, flags.zero_copy_from);
   app.add_flag("--stats", flags.stats, "print counters of each reactor at the end");
   app.add_option("--congestion", flags.congestion,
                  "congestion control of the connections (tcp(7)); default: the system's");

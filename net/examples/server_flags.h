@@ -24,6 +24,7 @@ struct ServerFlags {
   bool balance = false;
   bool pin = false;
   int busy_poll_us = 0;
+  std::size_t zero_copy_from = 0;
   UringOptions uring;
 };
 
@@ -92,6 +93,12 @@ inline void describe_server(CLI::App& app, ServerFlags& flags) {
                  "microseconds to look for more before a thread sleeps; costs its processor")
       ->check(CLI::Range(0, 1'000'000));
   describe_techniques(app, flags.uring);
+}
+
+// See QueueLimits::zero_copy_from.
+inline void describe_zero_copy(CLI::App& app, std::size_t& from) {
+  app.add_option("--zero-copy-from", from,
+                 "bytes from which on what is sent is not copied; of use over a network card only");
 }
 
 // A Unix socket to listen on instead of a port.
