@@ -46,6 +46,9 @@ Reactor::Reactor(std::unique_ptr<Backend> backend, ReactorOptions options)
 Reactor::Reactor(ChosenBackend chosen, ReactorOptions&& options)
     : backend_(std::move(chosen.backend)),
       options_(std::move(options)),
+      // A simulator's clock stands still while its reactor looks.
+      busy_poll_(backend_->kind() == BackendKind::sim ? Duration::zero() : options_.busy_poll,
+                 options_.busy_poll_adaptive),
       refusal_(chosen.code),
       reason_(std::move(chosen.reason)),
       now_(backend_->now()),
@@ -131,6 +134,7 @@ std::size_t Reactor::run_once(Instant deadline) {
     const Instant alarm = wheel_.next();
     handled = wait(deadline);
     now_ = backend_->now();
+    busy_poll_.end(now_, handled != 0 || !posted_.empty());
     dispatch(handled);
     const std::size_t fired = wheel_.advance(now_, limits::kTimersPerTurnMax);
     if (fired != 0) timers_fired_ += fired;
@@ -150,13 +154,17 @@ std::size_t Reactor::run_once(Instant deadline) {
 // before it looks at `sleeping_`; both by exchange, so one of them sees the other.
 std::size_t Reactor::wait(Instant deadline) {
   Instant until = has_local_work() ? Instant::min() : std::min(deadline, wheel_.next());
-  if (until > now_ && options_.busy_poll > Duration::zero() &&
-      backend_->kind() != BackendKind::sim) {
-    const Instant spin_until = std::min(until, later(backend_->now(), options_.busy_poll));
-    do {
-      const std::size_t count = backend_->poll(Instant::min(), batch_);
+  if (until > now_ && busy_poll_.is_on()) {
+    // What is there at once, such as the results of sends, is no wait.
+    std::size_t count = backend_->poll(Instant::min(), batch_);
+    if (count != 0 || has_local_work()) return count;
+    const Instant spin_until = std::min(until, busy_poll_.begin(now_));
+    if (spin_until > now_) ++spins_;
+    for (Instant now = now_; now < spin_until && !stop_.load(std::memory_order_relaxed);
+         now = backend_->now()) {
+      count = backend_->poll(Instant::min(), batch_);
       if (count != 0 || has_local_work()) return count;
-    } while (!stop_.load(std::memory_order_relaxed) && backend_->now() < spin_until);
+    }
     // The wake-up of a guard that went meanwhile may have been taken by one of these polls.
     if (in_run_ && !alive()) return 0;
   }
@@ -164,6 +172,7 @@ std::size_t Reactor::wait(Instant deadline) {
     sleeping_.exchange(true, std::memory_order_acq_rel);
     if (!posted_.empty() || stop_.load(std::memory_order_acquire)) until = Instant::min();
   }
+  if (until > now_) ++sleeps_;
   const std::size_t count = backend_->poll(until, batch_);
   sleeping_.store(false, std::memory_order_relaxed);
   return count;
@@ -279,6 +288,8 @@ Counters Reactor::counters() const {
           .refusal = refusal_,
           .kernel = backend_->counters(),
           .turns = turns_,
+          .spins = spins_,
+          .sleeps = sleeps_,
           .tasks = tasks_run_,
           .timers = timers_fired_,
           .unhandled_errors = unhandled_errors_,

@@ -8,8 +8,9 @@
 
 namespace weir::inline v1 {
 
-// A ring that works, and which of its techniques are in use ("multishot receive, incremental
-// ring"). The error says in `detail` what the kernel refused and what to do about it.
+// A ring that works, and which of its techniques are in use ("multishot receive, incremental buffer
+// ring, DEFER_TASKRUN"). The error says in `detail` what the kernel refused and what to do about
+// it.
 struct UringBackendMade {
   std::unique_ptr<Backend> backend;
   std::string techniques;

@@ -181,6 +181,8 @@ Expected<UringRing> make_uring_ring(const BackendOptions& options) {
     return failure(std::move(error));
   }
   if (!add_buffers(made, options)) return failure(refusal(ENOMEM));
+  const bool deferred = (made.ring->flags & IORING_SETUP_DEFER_TASKRUN) != 0;
+  made.techniques += deferred ? ", DEFER_TASKRUN" : ", COOP_TASKRUN";
   return made;
 }
 

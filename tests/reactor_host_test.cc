@@ -211,24 +211,26 @@ TEST(SimHost, HasNoFd) {
 class PlainTest : public ReactorTest {};
 
 TEST_P(PlainTest, BusyPollSeesEverything) {
-  remake({.busy_poll = milliseconds(2)});
-  Echo echo(reactor());
-  echo.want(100);
-  ASSERT_TRUE(run_until([&] { return echo.done(); }));
-  int fired = 0;
-  Timer timer = reactor().after(milliseconds(5), [&] { ++fired; });
-  ASSERT_TRUE(run_until([&] { return fired == 1; }));
-  int ran = 0;
-  std::thread other([&] {
-    for (int i = 0; i < 1000; ++i) {
-      while (!reactor().post([&] { ++ran; })) std::this_thread::yield();
-    }
-    reactor().stop();
-  });
-  const WorkGuard guard(reactor());
-  reactor().run();
-  other.join();
-  ASSERT_TRUE(run_until([&] { return ran == 1000; }));
+  for (const bool adaptive : {false, true}) {
+    remake({.busy_poll = milliseconds(2), .busy_poll_adaptive = adaptive});
+    Echo echo(reactor());
+    echo.want(100);
+    ASSERT_TRUE(run_until([&] { return echo.done(); }));
+    int fired = 0;
+    Timer timer = reactor().after(milliseconds(5), [&] { ++fired; });
+    ASSERT_TRUE(run_until([&] { return fired == 1; }));
+    int ran = 0;
+    std::thread other([&] {
+      for (int i = 0; i < 1000; ++i) {
+        while (!reactor().post([&] { ++ran; })) std::this_thread::yield();
+      }
+      reactor().stop();
+    });
+    const WorkGuard guard(reactor());
+    reactor().run();
+    other.join();
+    ASSERT_TRUE(run_until([&] { return ran == 1000; }));
+  }
 }
 
 TEST_P(PlainTest, CountersSayWhatHasHappened) {

@@ -85,6 +85,10 @@ struct ReactorMetric {
 constexpr ReactorMetric kReactorMetrics[] = {
     {"weir_reactor_turns_total", kCounter, "Turns of the loop.",
      [](const Counters& c) { return c.turns; }},
+    {"weir_reactor_spins_total", kCounter, "Waits that began by looking again and again.",
+     [](const Counters& c) { return c.spins; }},
+    {"weir_reactor_sleeps_total", kCounter, "Waits that the kernel was asked for.",
+     [](const Counters& c) { return c.sleeps; }},
     {"weir_reactor_completions_total", kCounter, "Results of operations.",
      [](const Counters& c) -> std::uint64_t { return c.kernel.completions; }},
     {"weir_reactor_system_calls_total", kCounter, "System calls for the data path.",

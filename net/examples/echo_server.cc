@@ -38,12 +38,14 @@ struct Flags : ServerFlags {
 
 void print_stats(const weir::Counters& counters, std::uint64_t connections) {
   std::printf(
-      "stats backend=%s connections=%llu turns=%llu system_calls=%llu completions=%llu "
-      "multishot_receives=%llu multishot_rearms=%llu ring_dry=%llu inline_sends=%llu "
-      "receive_chunks=%zu queue_bytes=%zu "
+      "stats backend=%s connections=%llu turns=%llu spins=%llu sleeps=%llu system_calls=%llu "
+      "completions=%llu multishot_receives=%llu multishot_rearms=%llu ring_dry=%llu "
+      "inline_sends=%llu receive_chunks=%zu queue_bytes=%zu "
       "zero_copy_sends=%llu zero_copy_copied=%llu\n",
       weir::name_of(counters.backend), static_cast<unsigned long long>(connections),
       static_cast<unsigned long long>(counters.turns),
+      static_cast<unsigned long long>(counters.spins),
+      static_cast<unsigned long long>(counters.sleeps),
       static_cast<unsigned long long>(counters.kernel.system_calls),
       static_cast<unsigned long long>(counters.kernel.completions),
       static_cast<unsigned long long>(counters.kernel.multishot_receives),

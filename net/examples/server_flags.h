@@ -24,6 +24,7 @@ struct ServerFlags {
   bool balance = false;
   bool pin = false;
   int busy_poll_us = 0;
+  bool busy_poll_adaptive = false;
   std::size_t zero_copy_from = 0;
   UringOptions uring;
 };
@@ -31,7 +32,8 @@ struct ServerFlags {
 inline ReactorOptions reactor_options(const ServerFlags& flags) {
   return {.backend = flags.backend,
           .uring = flags.uring,
-          .busy_poll = std::chrono::microseconds(flags.busy_poll_us)};
+          .busy_poll = std::chrono::microseconds(flags.busy_poll_us),
+          .busy_poll_adaptive = flags.busy_poll_adaptive};
 }
 
 // CLI11's own transformer would take numbers too, and name what it takes by them.
@@ -89,9 +91,13 @@ inline void describe_server(CLI::App& app, ServerFlags& flags) {
   app.add_flag("--balance", flags.balance,
                "one listener for all threads: a connection goes where there are the fewest");
   app.add_flag("--pin", flags.pin, "each thread stays on a processor of its own");
-  app.add_option("--busy-poll", flags.busy_poll_us,
-                 "microseconds to look for more before a thread sleeps; costs its processor")
-      ->check(CLI::Range(0, 1'000'000));
+  CLI::Option* const busy_poll =
+      app.add_option("--busy-poll", flags.busy_poll_us,
+                     "microseconds to look for more before a thread sleeps; costs its processor")
+          ->check(CLI::Range(0, 1'000'000));
+  app.add_flag("--busy-poll-adaptive", flags.busy_poll_adaptive,
+               "only for as long as something comes within that time, again and again")
+      ->needs(busy_poll);
   describe_techniques(app, flags.uring);
 }
 
