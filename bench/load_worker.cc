@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "bench/load_check.h"
+
 namespace weir::bench {
 namespace {
 
@@ -234,23 +236,9 @@ bool LoadWorker::receive(std::size_t index, Connection& connection) {
 
 // Checks every byte against the pattern, and that none comes before it was sent.
 bool LoadWorker::accept_bytes(std::size_t index, Connection& connection, std::size_t size) {
-  const std::uint64_t position = connection.received;
-  const std::size_t due = std::min<std::uint64_t>(size, connection.sent - position);
-  const std::size_t right =
-      shared_.pattern.matching(connection.start, position, buffer_.get(), due);
-  if (right < due) {
-    std::array<char, 128> text{};
-    std::snprintf(text.data(), text.size(), "wrong byte at position %llu: got 0x%02x, not 0x%02x",
-                  static_cast<unsigned long long>(position + right),
-                  static_cast<unsigned>(static_cast<unsigned char>(buffer_[right])),
-                  static_cast<unsigned>(static_cast<unsigned char>(
-                      *shared_.pattern.at(connection.start, position + right))));
-    return fail(index, text.data());
-  }
-  if (due < size) {
-    return fail(index, "more bytes came back than were sent, after byte " +
-                           std::to_string(connection.sent));
-  }
+  const LoadPosition at{connection.start, connection.sent, connection.received};
+  const std::string wrong = wrong_in(shared_.pattern, at, buffer_.get(), size);
+  if (!wrong.empty()) return fail(index, wrong);
   connection.received += size;
   return true;
 }

@@ -2,6 +2,7 @@
 // the soak see it. It prints what the other servers print and has a thread for each connection.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,6 +21,11 @@ namespace {
 // Late enough to lie beyond the first message, early enough to be reached at once.
 constexpr std::size_t kLiePosition = 1000;
 constexpr std::size_t kLeakedBytes = 256 * 1024;
+constexpr int kSlowMs = 20;
+constexpr int kStallMs = 300;
+// Of so many connections, one has its answers late.
+constexpr std::size_t kLateOneIn = 10;
+constexpr int kLateMs = 200;
 
 // Applies the lie to the bytes that follow `position` in the stream. False: close now.
 bool tell(const std::string& lie, std::size_t position, std::vector<char>& data) {
@@ -29,6 +35,7 @@ bool tell(const std::string& lie, std::size_t position, std::vector<char>& data)
   if (lie == "drop") data.erase(at);
   if (lie == "double") data.insert(at, *at);
   while (lie == "hang") pause();
+  if (lie == "stall") poll(nullptr, 0, kStallMs);
   return lie != "close";
 }
 
@@ -51,7 +58,9 @@ void leak(const std::string& lie) {
   }
 }
 
-void serve(int fd, const std::string& lie) {
+// `number` of the connection, in the order in which they came.
+void serve(int fd, std::size_t number, const std::string& lie) {
+  const bool late = lie == "tenth" && number % kLateOneIn == 0;
   std::vector<char> data;
   std::size_t position = 0;
   for (;;) {
@@ -60,6 +69,8 @@ void serve(int fd, const std::string& lie) {
     if (received <= 0) break;
     data.resize(static_cast<std::size_t>(received));
     if (!tell(lie, position, data)) break;
+    if (lie == "slow") poll(nullptr, 0, kSlowMs);
+    if (late) poll(nullptr, 0, kLateMs);
     send_all(fd, data.data(), data.size());
     position += static_cast<std::size_t>(received);
   }
@@ -77,8 +88,8 @@ void spin() {
 int run(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr,
-                 "usage: lying_server flip|drop|double|close|extra|hang|stay|"
-                 "leak-descriptor|leak-memory|spin|exit|none\n");
+                 "usage: lying_server flip|drop|double|close|extra|hang|stall|slow|tenth|"
+                 "stay|leak-descriptor|leak-memory|spin|exit|none\n");
     return 2;
   }
   exit_on_signals();
@@ -90,9 +101,9 @@ int run(int argc, char** argv) {
   announce_floor(listener, "blocking");
   // The listener comes non-blocking, but here nothing else is to be done meanwhile.
   fcntl(listener, F_SETFL, 0);
-  for (;;) {
+  for (std::size_t number = 0;;) {
     const int fd = accept(listener, nullptr, nullptr);
-    if (fd >= 0) std::thread(serve, fd, lie).detach();
+    if (fd >= 0) std::thread(serve, fd, number++, lie).detach();
   }
 }
 

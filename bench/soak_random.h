@@ -6,8 +6,8 @@
 
 namespace weir::bench {
 
-// Everything that a soak decides by chance: the same seed has the same decisions. When they fall
-// is up to the clock.
+// Everything that a soak or an open-loop load decides by chance: the same seed has the same
+// decisions. When those of a soak fall is up to the clock.
 class SoakRandom {
  public:
   explicit SoakRandom(std::uint64_t seed) : engine_(seed) {}
