@@ -48,7 +48,9 @@ class Histogram {
   std::uint64_t percentile(double percent) const {
     if (count_ == 0) return 0;
     const double share = std::clamp(percent, 0.0, 100.0) / 100.0;
-    const auto wanted = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(count_)));
+    // No double is 99.9, and what it is above it must not raise the rank.
+    const double exact = share * static_cast<double>(count_) - kRounding;
+    const auto wanted = static_cast<std::uint64_t>(std::ceil(std::max(exact, 0.0)));
     const std::uint64_t rank = std::clamp<std::uint64_t>(wanted, 1, count_);
     std::uint64_t seen = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
@@ -64,6 +66,8 @@ class Histogram {
  private:
   static constexpr unsigned kExactBits = 8;
   static constexpr unsigned kValueBits = 40;
+  // Of a rank; enough up to 10^9 values.
+  static constexpr double kRounding = 1e-6;
   static constexpr std::uint64_t kLargest = (std::uint64_t{1} << kValueBits) - 1;
   static constexpr std::size_t kHalf = std::size_t{1} << (kExactBits - 1);
   static constexpr std::size_t kBuckets = (kValueBits - kExactBits) * kHalf + 2 * kHalf;
