@@ -84,7 +84,7 @@ void print_costs(const CompareTable& table) {
   std::printf("|---|---|---|---|---|---|---|\n");
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
     const CompareRow& row = table.rows[i];
-    const CpuRatio ratio = cpu_ratio(row, table.rows[i - i % kModes]);
+    const Middle ratio = cpu_ratio(row, table.rows[i - i % kModes]);
     std::printf("| %s | %.0f | %.2f | %.3f (%.3f..%.3f) | %.0f | %.0f | %.2f |\n",
                 row.server->name.c_str(), median_of(row.samples, &CompareSample::per_second),
                 median_of(row.samples, &CompareSample::cpu_us), ratio.median, ratio.low,

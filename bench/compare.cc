@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/compare_flags.h"
 #include "bench/compare_report.h"
 #include "bench/compare_run.h"
 #include "bench/compare_servers.h"
@@ -36,16 +37,7 @@ struct Options {
 
 std::optional<int> parse_flags(int argc, char** argv, Options& options) {
   CLI::App app{"weir beside servers on other libraries and the bare loops"};
-  ComparePrograms& programs = options.programs;
-  add_program(app, "echo-server", programs.echo_server, "weir's echo server");
-  add_program(app, "demo-server", programs.demo_server, "weir's HTTP server");
-  add_program(app, "floor-epoll", programs.floor_epoll, "the bare epoll loop");
-  add_program(app, "floor-uring", programs.floor_uring, "the bare io_uring loop");
-  add_program(app, "floor-http", programs.floor_http, "the bare loops that answer HTTP");
-  add_program(app, "nginx-static", programs.nginx_static, "what becomes nginx");
-  app.add_option("--peers", programs.peers, "directory of the peers' sources")
-      ->required()
-      ->check(CLI::ExistingDirectory);
+  add_compare_programs(app, options.programs);
   app.add_option("--only", options.only, "workloads whose name contains this");
   app.add_option("--results", options.results,
                  "file for the tables; default: bench/RESULTS.md, if all workloads run");

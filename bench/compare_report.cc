@@ -3,10 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
 
-#include "bench/samples.h"
+#include "bench/format.h"
 
 namespace weir::bench {
 namespace {
@@ -58,15 +56,6 @@ constexpr std::array kKnown = {
 };
 constexpr double kKnownWithin = 0.10;
 
-[[gnu::format(printf, 1, 2)]] std::string format(const char* text, ...) {
-  std::array<char, 256> room;
-  va_list arguments;
-  va_start(arguments, text);
-  std::vsnprintf(room.data(), room.size(), text, arguments);
-  va_end(arguments);
-  return room.data();
-}
-
 std::string row_text(const CompareTable& table, const CompareRow& row) {
   const auto median_value = [&](double CompareSample::*value) {
     return median_of(row.samples, value);
@@ -96,7 +85,7 @@ double tie_within(const CompareTable& table) {
   const CompareRow* const first = table.find("weir epoll");
   const CompareRow* const again = table.find(kAgain);
   if (first == nullptr || again == nullptr) return 0;
-  const CpuRatio ratio = cpu_ratio(*again, *first);
+  const Middle ratio = cpu_ratio(*again, *first);
   return std::max({std::abs(ratio.median - 1), std::abs(ratio.low - 1), std::abs(ratio.high - 1)});
 }
 
@@ -110,7 +99,7 @@ std::string verdict_on(const CompareTable& table, const CompareRow& row) {
   }
   const CompareRow* const peer = best_peer(table);
   if (peer == nullptr) return text + " no peer to compare with\n";
-  const CpuRatio ratio = cpu_ratio(row, *peer);
+  const Middle ratio = cpu_ratio(row, *peer);
   text += format(" %.3f x the CPU of %s, the best peer (half of the rounds: %.3f..%.3f)%s",
                  ratio.median, peer->server->name.c_str(), ratio.low, ratio.high,
                  std::abs(ratio.median - 1) <= tie_within(table) ? ", a tie" : "");
@@ -129,11 +118,8 @@ const CompareRow* CompareTable::find(std::string_view name) const {
   return at == rows.end() ? nullptr : &*at;
 }
 
-CpuRatio cpu_ratio(const CompareRow& row, const CompareRow& to) {
-  auto ratios = ratios_of(row.samples, to.samples, &CompareSample::cpu_us);
-  std::ranges::sort(ratios);
-  const std::size_t outside = ratios.size() / 4;
-  return {median(ratios), ratios[outside], ratios[ratios.size() - 1 - outside]};
+Middle cpu_ratio(const CompareRow& row, const CompareRow& to) {
+  return middle_of(ratios_of(row.samples, to.samples, &CompareSample::cpu_us));
 }
 
 const CompareRow* best_peer(const CompareTable& table) {

@@ -6,6 +6,7 @@
 
 #include "bench/compare_servers.h"
 #include "bench/compare_workloads.h"
+#include "bench/samples.h"
 
 // What the samples of a comparison say.
 namespace weir::bench {
@@ -23,14 +24,8 @@ struct CompareTable {
   const CompareRow* find(std::string_view name) const;
 };
 
-// CPU of one against another's: the median of the rounds' ratios, and between what the middle half
-// of them lies.
-struct CpuRatio {
-  double median = 0;
-  double low = 0;
-  double high = 0;
-};
-CpuRatio cpu_ratio(const CompareRow& row, const CompareRow& to);
+// CPU of one against another's: of the rounds' ratios.
+Middle cpu_ratio(const CompareRow& row, const CompareRow& to);
 
 // The peer with the least CPU; null: there is none.
 const CompareRow* best_peer(const CompareTable& table);

@@ -15,6 +15,8 @@ using Command = std::vector<std::string>;
 constexpr const char* kKeepAlive = "600";
 // Microseconds, far more than from one message to the next.
 constexpr const char* kBusyPoll = "1000";
+// What reactor.h calls a good value.
+constexpr const char* kBusyPollAdaptive = "50";
 
 Contender weir_on(const ComparePrograms& programs, const std::string& backend,
                   const std::string& root) {
@@ -24,6 +26,7 @@ Contender weir_on(const ComparePrograms& programs, const std::string& backend,
   one.floor = "bare " + backend;
   one.echo = {programs.echo_server, "--backend", backend};
   one.spin = {"--busy-poll", kBusyPoll};
+  one.spin_adaptive = {"--busy-poll", kBusyPollAdaptive, "--busy-poll-adaptive"};
   one.http = {programs.demo_server, "--backend", backend, "--root", root, "--keep-alive-timeout",
               kKeepAlive};
   one.has_files = true;

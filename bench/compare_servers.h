@@ -22,6 +22,8 @@ struct Contender {
   std::vector<std::string> http;
   // What makes its echo server spin in the place of waiting; empty: it cannot.
   std::vector<std::string> spin;
+  // The same only where that is likely to pay; empty: it cannot.
+  std::vector<std::string> spin_adaptive;
   // Its HTTP server has the files below /static/.
   bool has_files = false;
   // Of the library; empty for what is built with the benchmark.

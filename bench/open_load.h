@@ -45,7 +45,8 @@ struct OpenLoadResult {
   Histogram lateness;
   // What came back in a second of the window; well below the rate: the server did not keep up.
   double answered_per_second = 0;
-  // Of a window that begins up to 15 ms earlier and ends up to 15 ms later; negative if not asked for.
+  // Of a window that begins up to 15 ms earlier and ends up to 15 ms later; negative if not asked
+  // for.
   double server_cpu_us_per_message = -1;
   double server_cpu_percent = -1;
 };

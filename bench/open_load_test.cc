@@ -61,8 +61,8 @@ TEST(Schedule, HasTheRateThatWasAskedFor) {
   EXPECT_NEAR(static_cast<double>(schedule.size()), 100'000, 1600);
 }
 
-// Clients that know nothing of each other: of the gaps a share of 1 / e is longer than the mean, and
-// of e^-3 longer than three of them.
+// Clients that know nothing of each other: of the gaps a share of 1 / e is longer than the mean,
+// and of e^-3 longer than three of them.
 TEST(Schedule, HasGapsThatAreDistributedExponentially) {
   const auto schedule = make_schedule(100'000, 1, 1);
   double longer = 0;

@@ -29,6 +29,20 @@ double median_of(const std::vector<Sample>& samples, Value value) {
   return median(values_of(samples, value));
 }
 
+// The median, and between what the middle half of the values lies.
+struct Middle {
+  double median = 0;
+  double low = 0;
+  double high = 0;
+};
+
+inline Middle middle_of(std::vector<double> values) {
+  if (values.empty()) return {};
+  std::ranges::sort(values);
+  const std::size_t outside = values.size() / 4;
+  return {median(values), values[outside], values[values.size() - 1 - outside]};
+}
+
 // Of each round. It compares neighbours in time, so that it survives what the machine does between
 // rounds.
 template <class Sample, class Value>
