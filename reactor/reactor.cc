@@ -154,7 +154,8 @@ std::size_t Reactor::run_once(Instant deadline) {
 // before it looks at `sleeping_`; both by exchange, so one of them sees the other.
 std::size_t Reactor::wait(Instant deadline) {
   Instant until = has_local_work() ? Instant::min() : std::min(deadline, wheel_.next());
-  if (until > now_ && busy_poll_.is_on()) {
+  // Out of the way of those that wait: who spins can spare a jump.
+  if (until > now_ && busy_poll_.is_on()) [[unlikely]] {
     // What is there at once, such as the results of sends, is no wait.
     std::size_t count = backend_->poll(Instant::min(), batch_);
     if (count != 0 || has_local_work()) return count;
