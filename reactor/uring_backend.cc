@@ -232,10 +232,7 @@ void UringBackend::cancel(Op& op) noexcept {
 void UringBackend::send_cancel(Op& op) noexcept {
   const std::uint64_t target = requests_.user_data(op.slot);
   io_uring_sqe* sqe = get_sqe();
-  if (sqe == nullptr) {
-    blocked_cancels_.push_back(target);
-    return;
-  }
+  if (sqe == nullptr) return blocked_cancels_.push_back(target);
   prepare_cancel(sqe, target);
 }
 
@@ -368,9 +365,12 @@ bool UringBackend::on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept {
 }
 
 // The kernel does not find a request that it is about to make once more, or to leave to a worker
-// thread, and which then may wait for ever. It is asked again until the request is over.
+// thread, and which then may wait for ever. It is asked again until the request is over: but not
+// about one that only waits for a disk, or for a peer to acknowledge what it was lent.
 void UringBackend::on_cancel_answer(std::uint64_t target, std::int32_t result) noexcept {
-  if (result == -ENOENT && requests_.is_under_way(target)) blocked_cancels_.push_back(target);
+  if (result != -ENOENT || !requests_.is_under_way(target)) return;
+  Op& op = *requests_[Requests::index_of(target)].op;
+  if (!cancel_elsewhere(op) && !waits_for_disk(op)) blocked_cancels_.push_back(target);
 }
 
 void UringBackend::finish(Op& op, std::int32_t result) noexcept {

@@ -61,6 +61,10 @@ void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept {
   io_uring_sqe_set_data64(sqe, target | kCancelMark);
 }
 
+bool waits_for_disk(const Op& op) noexcept {
+  return is_of_file(op.kind) && posix::kind_of(op.fd) == posix::FileKind::regular;
+}
+
 bool goes_by_thread(const Op& op) noexcept {
   if (op.kind == OpKind::open) return true;
   if (!is_of_file(op.kind)) return false;

@@ -25,6 +25,8 @@ void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
 bool note_seen(PollOp& op, std::int32_t result) noexcept;
 // Of the request with this user_data; its own result is nobody's.
 void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept;
+// No cancel finds it before the disk has answered.
+bool waits_for_disk(const Op& op) noexcept;
 
 // Opening, what is not open, terminals and other devices, and writes to pipes. The ring's writes to
 // those raise SIGPIPE in whichever thread enters it. What blocks although it polls as ready, as a
