@@ -68,11 +68,13 @@ bool NetPart::over_budget() const noexcept {
 void NetPart::shed() noexcept {
   if (!over_budget()) return;
   Channel* largest = nullptr;
-  channels_.for_each([&](Channel& channel) {
-    if (channel.output_ == nullptr || channel.closing() || channel.owner() == nullptr) return;
-    const bool is_larger =
-        largest == nullptr || channel.output_->queue.memory() > largest->output_->queue.memory();
-    if (is_larger) largest = &channel;
+  std::size_t most = 0;
+  outputs_.for_each([&](Output& output) {
+    if (output.queue.memory() <= most) return;
+    Channel& channel = *output.op.channel;
+    if (channel.closing() || channel.owner() == nullptr) return;
+    most = output.queue.memory();
+    largest = &channel;
   });
   if (largest == nullptr) return;
   const Ledger& ledger = reactor_.ledger();

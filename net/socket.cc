@@ -109,7 +109,8 @@ Write Socket::write(std::string_view bytes) {
 }
 
 Write Socket::write_at_once(std::string_view bytes) {
-  if (state_ != State::open || !writable() || corked_ != 0) return write(bytes);
+  const bool may = state_ == State::open && writable() && corked_ == 0 && !bytes.empty();
+  if (!may) return write(bytes);
   const std::int32_t result = channel_->send_at_once(bytes);
   if (result < 0 && result != -EAGAIN) {
     note_error(errno_code(result), "write");
