@@ -350,14 +350,16 @@ TEST_P(SendFileDoorTest, OneOfATurnFailsAndTheOthersAreSent) {
     SendFile& failing = send_file(broken.a, file, 0, content.size());
     SendFile& last = send_file(whole[1].a, file, 0, content.size());
     EXPECT_EQ(result_of(failing), -EPIPE);
-    const int sent = result_of(first);
-    ASSERT_GT(sent, 0);
-    EXPECT_EQ(result_of(last), sent);
-    const std::string expected = content.substr(0, static_cast<std::size_t>(sent));
+    // As much as there is room for at the moment.
+    ASSERT_GT(result_of(first), 0);
+    ASSERT_GT(result_of(last), 0);
+    const auto first_sent = static_cast<std::size_t>(result_of(first));
+    const auto last_sent = static_cast<std::size_t>(result_of(last));
     ASSERT_TRUE(run_until([&] {
-      return before_it.total == expected.size() && behind_it.total == expected.size();
+      return before_it.total == first_sent && behind_it.total == last_sent;
     }));
-    EXPECT_TRUE(before_it.bytes == expected && behind_it.bytes == expected);
+    EXPECT_TRUE(before_it.bytes == content.substr(0, first_sent));
+    EXPECT_TRUE(behind_it.bytes == content.substr(0, last_sent));
     if (!simulated() && !local) {
       int corked = 1;
       socklen_t size = sizeof corked;
