@@ -92,12 +92,14 @@ bool Socket::tell_user_closed() {
 bool Socket::emit_data(Buffer&& bytes) {
   if (own_ != nullptr) return emit_data_to_own(std::move(bytes));
   Guard guard(*this, net());
-  const bool heard = shared_data_is_heard();
-  if (user_ != nullptr) {
-    user_->on_stream_data(heard ? bytes.share() : std::move(bytes));
-    if (!heard || !guard.alive()) return guard.alive();
+  if (!shared_data_is_heard()) {
+    if (user_ != nullptr) user_->on_stream_data(std::move(bytes));
+    return guard.alive();
   }
-  if (!heard) return true;
+  if (user_ != nullptr) {
+    user_->on_stream_data(bytes.share());
+    if (!guard.alive()) return false;
+  }
   server_events()->data.emit_each([&](auto& listener, bool last) {
     listener(*this, last ? std::move(bytes) : bytes.share());
     return guard.alive();
