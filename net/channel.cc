@@ -318,7 +318,7 @@ void Channel::drop_output() noexcept {
 
 // A reset before the peer's FIN is told of by the receive.
 std::error_code Channel::shutdown_write() noexcept {
-  fin_sent_ = true;
+  awaits_arrival_ = true;
   Backend& backend = net_.reactor().backend();
   const bool reset = backend.shutdown(fd(), Direction::write) == -ENOTCONN;
   if (!reset || !peer_ended_) return {};

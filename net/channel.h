@@ -166,6 +166,9 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
 
   // Ends everything and drops the queue; on_closed() follows.
   void close(CloseMode mode) noexcept;
+  // While closing: the owner does not want to learn when all has arrived. on_closed() does not wait
+  // for the peer, and may come from within.
+  void stop_awaiting_arrival() noexcept;
   // The owner goes away: as close(), but tells nobody.
   void leave(CloseMode mode) noexcept;
   // The reactor goes: likewise, and nothing waits for the peer.
@@ -220,6 +223,7 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   static void on_lent(Op& op, Completion& completion) noexcept;
   void note_release(Release how) noexcept;
   bool waits_for_release() noexcept;
+  void tell_before_arrival() noexcept;
 
   // First what fits behind the operation.
   Input wanted_ = Input::none;
@@ -229,7 +233,7 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
   bool peer_ended_ : 1 = false;  // told
   bool closing_ : 1 = false;
   bool in_callback_ : 1 = false;
-  bool fin_sent_ : 1 = false;
+  bool awaits_arrival_ : 1 = false;  // FIN is sent: closing, the owner learns when all has arrived
   NetPart& net_;
   ChannelOwner* owner_;
   Output* output_ = nullptr;

@@ -92,9 +92,19 @@ bool Channel::waits_for_release() noexcept {
   });
   lending.patience.unref();
   // Who has ended the connection learns when all has arrived, who breaks it off does not care.
-  ChannelOwner* told = fin_sent_ ? nullptr : std::exchange(owner_, nullptr);
-  if (told != nullptr) told->on_closed();
+  if (!awaits_arrival_) tell_before_arrival();
   return true;
+}
+
+void Channel::tell_before_arrival() noexcept {
+  ChannelOwner* told = std::exchange(owner_, nullptr);
+  if (told != nullptr) told->on_closed();
+}
+
+void Channel::stop_awaiting_arrival() noexcept {
+  awaits_arrival_ = false;
+  const bool waits = closing_ && beside_ != nullptr && beside_->lending.patience.armed();
+  if (waits) tell_before_arrival();
 }
 
 void Channel::abandon() noexcept {

@@ -170,6 +170,7 @@ void Socket::destroy_soon() {
 }
 
 void Socket::destroy(std::error_code code) {
+  if (state_ == State::closing && channel_ != nullptr) return channel_->stop_awaiting_arrival();
   if (destroyed()) return;
   if (code) note_error(code, "");
   begin_close(destroy_mode());

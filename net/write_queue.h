@@ -25,9 +25,9 @@ struct QueueLimits {
   // from Linux 6.2 on; elsewhere it is without effect. The bytes stay in memory until the peer has
   // acknowledged them, in the place of the copy that the kernel would have made: they count as sent
   // as ever, for marks, drains and callbacks. 'close' waits for them when the connection was ended,
-  // for kReleasePatience at most; that of one that is broken off by destroy() does not, nor does a
-  // reactor that is destroyed: it resets the connection. So whoever lends waits for 'close' before
-  // the end.
+  // for kReleasePatience at most, or until destroy(); that of one that is broken off by destroy()
+  // does not, nor does a reactor that is destroyed: it resets the connection. So whoever lends
+  // waits for 'close' before the end.
   std::size_t zero_copy_from = 0;
 };
 

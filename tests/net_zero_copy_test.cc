@@ -165,6 +165,28 @@ TEST_P(ZeroCopyTest, AnEndedConnectionIsClosedWhenAllIsAcknowledged) {
   EXPECT_TRUE(peer_record_.errors.empty());
 }
 
+// 'close' comes at once then, and all still arrives.
+TEST_P(ZeroCopyTest, WhoDoesNotWantToWaitForThatDestroysIt) {
+  if (!lends()) GTEST_SKIP() << "nothing is ever held";
+  join(lending());
+  write_until_held_and_sent();
+  client().destroy_soon();
+  ASSERT_TRUE(run_until([&] { return client().destroyed(); }));
+  run_for(10ms);
+  ASSERT_FALSE(client_record_.has("close"));
+  client().destroy();
+  ASSERT_TRUE(run_until([&] { return client_record_.has("close"); }));
+  EXPECT_NE(held(), 0U);
+  EXPECT_TRUE(client_record_.errors.empty());
+  read_at_peer();
+  peer().end();
+  ASSERT_TRUE(run_until([&] { return held() == 0; }));
+  EXPECT_TRUE(run_until([&] { return peer_record_.has("end") || peer_record_.has("close"); }));
+  EXPECT_EQ(received_, written_);
+  EXPECT_TRUE(in_order_);
+  EXPECT_TRUE(peer_record_.errors.empty());
+}
+
 // What the kernel has taken still arrives.
 TEST_P(ZeroCopyTest, WhoBreaksAConnectionOffDoesNotWaitForThePeer) {
   if (!lends()) GTEST_SKIP() << "nothing is ever held";
