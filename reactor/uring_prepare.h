@@ -23,7 +23,7 @@ void prepare_send_watch(io_uring_sqe* sqe, int fd) noexcept;
 void prepare_poll(io_uring_sqe* sqe, const PollOp& op) noexcept;
 // Adds what a poll's result tells. True when that is what the operation waits for.
 bool note_seen(PollOp& op, std::int32_t result) noexcept;
-// Of the request with this user_data; its own result is nobody's.
+// Of the request with this user_data; its own result has kCancelMark set.
 void prepare_cancel(io_uring_sqe* sqe, std::uint64_t target) noexcept;
 // No cancel finds it before the disk has answered.
 bool waits_for_disk(const Op& op) noexcept;
