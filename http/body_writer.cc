@@ -22,19 +22,20 @@ std::string_view BodyEnd::literal() const noexcept {
   return size_ == kLastChunkAndEnd.size() ? kLastChunkAndEnd : "";
 }
 
-void BodyEnd::emit(TextSink& sink) const noexcept {
+template <class Sink>
+void BodyEnd::emit(Sink& sink) const noexcept {
   sink.put(kLastChunk);
   if (trailers_ != nullptr) trailers_->write(sink);
   sink.put("\r\n");
 }
 
 void BodyEnd::write(std::span<char> out) const noexcept {
-  if (size_ != 0) write_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  if (size_ != 0) write_text(out, size_, [this](auto& sink) { emit(sink); });
 }
 
 void BodyEnd::append_to(std::string& out) const {
   if (size_ == 0) return;
-  append_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  append_text(out, size_, [this](auto& sink) { emit(sink); });
 }
 
 // ---- BodyWriter ----
@@ -70,7 +71,7 @@ Expected<BodyEnd> BodyWriter::finish(const Fields* trailers) noexcept {
   end.is_complete_ = left_ == 0;
   if (kind_ != Kind::chunked) return end;
   end.trailers_ = trailers;
-  end.size_ = text_size([&](TextSink& sink) { end.emit(sink); });
+  end.size_ = text_size([&](auto& sink) { end.emit(sink); });
   return end;
 }
 

@@ -52,7 +52,8 @@ class BodyEnd {
  private:
   friend class BodyWriter;
 
-  void emit(TextSink& sink) const noexcept;
+  template <class Sink>
+  void emit(Sink& sink) const noexcept;
 
   const Fields* trailers_ = nullptr;
   std::size_t size_ = 0;

@@ -59,7 +59,8 @@ class Connection final : private net::StreamUser, private Task {
   void look_again() noexcept;
   // In a round of its own: a callback that causes the next one must not keep the reactor to itself.
   void look_again_later() noexcept;
-  Expected<ResponsePlan> plan(const Exchange& exchange, std::optional<std::uint64_t> body_size);
+  ResponseFacts response_facts(const Exchange& exchange,
+                               std::optional<std::uint64_t> body_size);
   void put_head(Exchange& exchange, const ResponsePlan& plan);
   void put(Exchange& exchange, std::string_view text);
   void put(Exchange& exchange, Buffer&& bytes);

@@ -10,8 +10,8 @@ namespace weir::inline v1::http {
 
 // ---- What responses put ----
 
-Expected<ResponsePlan> Connection::plan(const Exchange& exchange,
-                                        std::optional<std::uint64_t> body_size) {
+ResponseFacts Connection::response_facts(const Exchange& exchange,
+                                         std::optional<std::uint64_t> body_size) {
   const Request& request = exchange.request;
   const Response& response = exchange.response;
   const RequestHead& head = request.head_;
@@ -23,8 +23,8 @@ Expected<ResponsePlan> Connection::plan(const Exchange& exchange,
                       .version_minor = head.version_minor,
                       .client_keeps_alive = head.keep_alive,
                       .body_size = body_size};
-  const auto idle = std::chrono::floor<std::chrono::seconds>(options.keep_alive_timeout);
-  facts.keep_alive_seconds = static_cast<std::uint32_t>(idle.count());
+  const HeadLines& lines = core_.head_lines();
+  facts.keep_alive_seconds = lines.keep_alive_seconds();
   if (const std::uint64_t most = options.requests_per_socket_max; most != 0) {
     facts.requests_left =
         static_cast<std::uint32_t>(most > exchange.ordinal ? most - exchange.ordinal : 0);
@@ -35,8 +35,11 @@ Expected<ResponsePlan> Connection::plan(const Exchange& exchange,
   // Of a server that closes: the last one, which is all that is begun.
   const bool last = core_.closing && exchange.ordinal == requests_;
   facts.closing = last || exchange.closes || (body_left && (held_back || unwanted));
-  if (response.sends_date_ && options.send_date) facts.date = core_.date();
-  return plan_response(facts);
+  if (response.sends_date_ && options.send_date) {
+    facts.date = lines.date();
+    facts.usual_lines = lines.usual();
+  }
+  return facts;
 }
 
 bool Connection::goes_out(const Exchange& exchange) const noexcept {

@@ -121,18 +121,6 @@ bool FieldSection::hold() noexcept {
   return true;
 }
 
-FieldSection::Line FieldSection::next_line() noexcept {
-  const Got missing = full() ? Got::too_large : Got::need_more;
-  const std::size_t end = scanned_ = scan::control(text_, scanned_);
-  if (end == text_.size()) return {missing, {}};
-  if (text_[end] != '\r') return {Got::control_byte, {}};
-  if (end + 1 == text_.size()) return {missing, {}};
-  if (text_[end + 1] != '\n') return {Got::control_byte, {}};
-  const std::string_view line = text_.substr(line_start_, end - line_start_);
-  line_start_ = scanned_ = end + 2;
-  return {Got::line, line};
-}
-
 ParseError FieldSection::add_field(std::string_view line, std::size_t fields_max) noexcept {
   Field field;
   if (const ParseError error = parse_field_line(line, field); error != ParseError::none) {

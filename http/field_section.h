@@ -8,6 +8,7 @@
 
 #include "weir/http/field.h"
 #include "weir/http/parse_error.h"
+#include "weir/http/scan.h"
 
 namespace weir::inline v1::http {
 
@@ -94,5 +95,23 @@ class FieldSection {
   std::size_t held_size_ = 0;
   std::size_t held_room_ = 0;
 };
+
+inline FieldSection::Line FieldSection::next_line() noexcept {
+  const std::string_view text = text_;
+  const auto follows = [&](std::size_t at) { return text[at] == '\r' && text[at + 1] == '\n'; };
+  std::size_t end = line_start_;
+  const bool is_empty = end + 1 < text.size() && follows(end);  // the last one: nothing to scan
+  if (!is_empty) {
+    end = scanned_ = scan::control(text, scanned_);
+    const Got missing = full() ? Got::too_large : Got::need_more;
+    if (end == text.size()) return {missing, {}};
+    if (text[end] != '\r') return {Got::control_byte, {}};
+    if (end + 1 == text.size()) return {missing, {}};
+    if (!follows(end)) return {Got::control_byte, {}};
+  }
+  const std::string_view line = text.substr(line_start_, end - line_start_);
+  line_start_ = scanned_ = end + 2;
+  return {Got::line, line};
+}
 
 }  // namespace weir::inline v1::http

@@ -1,23 +1,42 @@
 #include "weir/http/field_value.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "weir/http/scan.h"
 
 namespace weir::inline v1::http {
 namespace {
 
-constexpr char to_lower(char c) noexcept {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+// A letter in lower case has both bits 0x40 and 0x20, and differs from its capital in the latter.
+template <class Word>
+bool is_same_word(const char* text, const char* lower) noexcept {
+  Word a;
+  Word b;
+  std::memcpy(&a, text, sizeof a);
+  std::memcpy(&b, lower, sizeof b);
+  constexpr Word kEach = static_cast<Word>(~Word{0}) / 0xff;
+  const Word may_differ = static_cast<Word>((b >> 1) & b & (kEach * 0x20));
+  return ((a ^ b) & static_cast<Word>(~may_differ)) == 0;
+}
+
+// Words, of which the last overlaps the one before it.
+template <class Word>
+bool are_same_words(const char* text, std::string_view lower) noexcept {
+  const std::size_t last = lower.size() - sizeof(Word);
+  for (std::size_t at = 0; at < last; at += sizeof(Word)) {
+    if (!is_same_word<Word>(text + at, lower.data() + at)) return false;
+  }
+  return is_same_word<Word>(text + last, lower.data() + last);
 }
 
 }  // namespace
 
 bool has_same_letters(const char* text, std::string_view lower) noexcept {
-  for (std::size_t i = 0; i < lower.size(); ++i) {
-    if (to_lower(text[i]) != lower[i]) return false;
-  }
-  return true;
+  if (lower.size() >= 8) return are_same_words<std::uint64_t>(text, lower);
+  if (lower.size() >= 4) return are_same_words<std::uint32_t>(text, lower);
+  return lower.empty() || are_same_words<std::uint8_t>(text, lower);
 }
 
 bool is_token(std::string_view text) noexcept {

@@ -103,9 +103,14 @@ Field Fields::at(std::size_t index) const noexcept {
   return {.name = name_of(lines_[index]), .value = value_of(lines_[index])};
 }
 
-void Fields::write(TextSink& sink) const noexcept {
-  for (const Line& line : std::span(lines_, size_)) sink.put_field(name_of(line), value_of(line));
+template <class Sink>
+void Fields::write(Sink& sink) const noexcept {
+  for (const Line& line : std::span(lines_, size_)) {
+    put_field(sink, name_of(line), value_of(line));
+  }
 }
+template void Fields::write(TextCounter& counter) const noexcept;
+template void Fields::write(TextSink& sink) const noexcept;
 
 std::size_t Fields::text_size() const noexcept {
   std::size_t size = size_ * std::string_view(": \r\n").size();

@@ -14,8 +14,6 @@
 
 namespace weir::inline v1::http {
 
-class TextSink;
-
 // Field lines in the order in which their names were first set; names are found in any case and
 // sent as they were set last (RFC 9110, section 5). The lines of one name lie side by side.
 //
@@ -74,8 +72,9 @@ class Fields {
   bool is_suppressed(std::string_view lower) const noexcept {
     return suppressed_ != 0 && (suppressed_ & bit_of(lower)) != 0;
   }
-  // "Name: value CRLF" for each line.
-  void write(TextSink& sink) const noexcept;
+  // "Name: value CRLF" for each line. Into a TextCounter or a TextSink.
+  template <class Sink>
+  void write(Sink& sink) const noexcept;
   // How many bytes write() writes.
   std::size_t text_size() const noexcept;
 

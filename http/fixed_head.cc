@@ -45,14 +45,12 @@ Expected<void> append_early_hints(const Fields& fields, std::string& out) {
   if (!fields.has("link")) {
     return failure({.code = Mistake::bad_argument, .detail = "early hints are Link fields"});
   }
-  const auto emit = [&](TextSink& sink) {
+  const auto emit = [&](auto& sink) {
     sink.put(kHintsLine);
     fields.write(sink);
     sink.put("\r\n");
   };
-  TextSink counter;
-  emit(counter);
-  append_text(out, counter.size(), emit);
+  append_text(out, text_size(emit), emit);
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "weir/http/message_reader.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "weir/reactor/assert.h"
 
@@ -22,7 +23,7 @@ void MessageReader::hand_over() noexcept {
 
 void MessageReader::forget_message() noexcept {
   section_.reset();
-  chunked_.reset();
+  if (std::exchange(is_chunked_, false)) chunked_.reset();
   message_bytes_ = 0;
   state_ = State::between;
 }

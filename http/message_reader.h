@@ -78,6 +78,7 @@ class MessageReader {
 
   const ParserLimits* limits_;
   State state_ = State::between;
+  bool is_chunked_ = false;          // the body of this message
   std::uint64_t left_ = 0;           // of a sized body
   std::uint64_t message_bytes_ = 0;  // of the message, empty lines included, that are done with
   Field in_place_[limits::kFieldsInPlace];
@@ -101,6 +102,7 @@ inline MessageReader::Progress MessageReader::begin_body(BodyFraming framing) no
   switch (framing.kind) {
     case BodyFraming::Kind::chunked:
       state_ = State::chunked_body;
+      is_chunked_ = true;
       break;
     case BodyFraming::Kind::until_close:
       state_ = State::unsized_body;

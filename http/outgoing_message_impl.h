@@ -412,6 +412,7 @@ bool OutgoingMessage<Self, Owner>::fail_calls(std::error_code code) {
 
 template <class Self, class Owner>
 bool OutgoingMessage<Self, Owner>::emit(net::Event<Self&>& event) {
+  if (event.empty()) return !owner_.gone();
   event.emit_each([&](auto& listener, bool) {
     listener(self());
     return !owner_.gone();

@@ -133,30 +133,31 @@ Expected<RequestPlan> plan_request(const RequestFacts& facts) noexcept {
   if (auto decided = RequestPlanner(plan, said).decide(); !decided) {
     return std::unexpected(decided.error());
   }
-  plan.size_ = text_size([&](TextSink& sink) { plan.emit(sink); });
+  plan.size_ = text_size([&](auto& sink) { plan.emit(sink); });
   return plan;
 }
 
 // ---- Text ----
 
-void RequestPlan::emit(TextSink& sink) const noexcept {
+template <class Sink>
+void RequestPlan::emit(Sink& sink) const noexcept {
   sink.put(facts_.method);
   sink.put(" ");
   sink.put(facts_.target);
   sink.put(" HTTP/1.1\r\n");
   if (facts_.fields != nullptr) facts_.fields->write(sink);
-  if (says_host_) sink.put_field("Host", facts_.default_host);
-  if (says_connection_) sink.put_field("Connection", keeps_ ? "keep-alive" : "close");
-  sink.put_framing(says_length_, framing_.length, says_chunked_);
+  if (says_host_) put_field(sink, "Host", facts_.default_host);
+  if (says_connection_) put_field(sink, "Connection", keeps_ ? "keep-alive" : "close");
+  put_framing(sink, says_length_, framing_.length, says_chunked_);
   sink.put("\r\n");
 }
 
 void RequestPlan::write(std::span<char> out) const noexcept {
-  write_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  write_text(out, size_, [this](auto& sink) { emit(sink); });
 }
 
 void RequestPlan::append_to(std::string& out) const {
-  append_text(out, size_, [this](TextSink& sink) { emit(sink); });
+  append_text(out, size_, [this](auto& sink) { emit(sink); });
 }
 
 }  // namespace weir::inline v1::http

@@ -59,7 +59,8 @@ class RequestPlan {
   friend class RequestPlanner;
 
   explicit RequestPlan(const RequestFacts& facts) noexcept : facts_(facts) {}
-  void emit(TextSink& sink) const noexcept;
+  template <class Sink>
+  void emit(Sink& sink) const noexcept;
 
   RequestFacts facts_;
   BodyFraming framing_;

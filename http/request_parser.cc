@@ -128,15 +128,22 @@ RequestParser::Progress RequestParser::read_start() noexcept {
 }
 
 RequestParser::Progress RequestParser::read_first_line(std::string_view line) noexcept {
+  constexpr std::string_view kUsualEnd = " HTTP/1.1";
   line.remove_prefix(head_.method_text().size() + 1);
-  const std::size_t blank = line.find(' ');
+  const bool is_usual = line.ends_with(kUsualEnd);
+  std::size_t blank = is_usual ? line.size() - kUsualEnd.size() : 0;
   Target target;
-  if (!parse_target(head_.method, line.substr(0, blank), target)) {
-    return refuse(ParseError::target, 0);
+  if (is_usual && parse_target(head_.method, line.substr(0, blank), target)) {
+    head_.version_minor = 1;  // no good target has a blank, so that this one was the first
+  } else {
+    blank = line.find(' ');
+    if (!parse_target(head_.method, line.substr(0, blank), target)) {
+      return refuse(ParseError::target, 0);
+    }
+    const std::string_view version = blank == line.npos ? "" : line.substr(blank + 1);
+    const ParseError error = parse_version(version, head_.version_minor);
+    if (error != ParseError::none) return refuse(error, 0);
   }
-  const std::string_view version = blank == std::string_view::npos ? "" : line.substr(blank + 1);
-  const ParseError error = parse_version(version, head_.version_minor);
-  if (error != ParseError::none) return refuse(error, 0);
   head_.form = target.form;
   target_size_ = static_cast<std::uint32_t>(blank);
   state_ = State::fields;

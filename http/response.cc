@@ -50,10 +50,12 @@ Expected<void> Response::write_head(int status, std::string_view reason,
 
 // The plan refers to the fields and the reason, which do not change any more.
 Expected<void> Response::settle_head(std::optional<std::uint64_t> body_size) {
-  const auto plan = owner_.connection->plan(owner_, body_size);
-  if (!plan) return failure(plan.error());
-  plan_.emplace(*plan);
-  settle(plan->framing());
+  plan_.emplace(owner_.connection->response_facts(owner_, body_size));
+  if (auto decided = plan_->decide(); !decided) {
+    plan_.reset();
+    return decided;
+  }
+  settle(plan_->framing());
   return {};
 }
 

@@ -134,14 +134,16 @@ class ResponsePlanner {
   const SaidFields& said_;
 };
 
+Expected<void> ResponsePlan::decide() noexcept {
+  WEIR_ASSERT(facts_.date.empty() || facts_.date.size() == kDateBytes);
+  const SaidFields said = SaidFields::read(facts_.fields);
+  if (auto checked = check(facts_, said); !checked) return checked;
+  return ResponsePlanner(*this, said).decide();
+}
+
 Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
-  WEIR_ASSERT(facts.date.empty() || facts.date.size() == kDateBytes);
-  const SaidFields said = SaidFields::read(facts.fields);
-  if (auto checked = check(facts, said); !checked) return std::unexpected(checked.error());
-  ResponsePlan plan(facts);
-  if (auto decided = ResponsePlanner(plan, said).decide(); !decided) {
-    return std::unexpected(decided.error());
-  }
+  Expected<ResponsePlan> plan(std::in_place, facts);
+  if (auto decided = plan->decide(); !decided) return std::unexpected(decided.error());
   return plan;
 }
 
@@ -150,7 +152,8 @@ Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
 namespace {
 
 // Connection without its keep-alive; no line when nothing else is in it.
-void put_closing_connection(const Field& field, TextSink& sink) noexcept {
+template <class Sink>
+void put_closing_connection(const Field& field, Sink& sink) noexcept {
   bool is_first = true;
   ListElements list(field.value);
   while (const auto element = list.next()) {
@@ -169,7 +172,8 @@ void put_closing_connection(const Field& field, TextSink& sink) noexcept {
 
 }  // namespace
 
-void ResponsePlan::emit_user_fields(TextSink& sink) const noexcept {
+template <class Sink>
+void ResponsePlan::emit_user_fields(Sink& sink) const noexcept {
   const Fields& fields = *facts_.fields;
   if (!drops_length_ && !drops_coding_ && !drops_trailer_ && !drops_keep_alive_) {
     return fields.write(sink);
@@ -182,44 +186,54 @@ void ResponsePlan::emit_user_fields(TextSink& sink) const noexcept {
     if (drops_keep_alive_ && equals_lower(field.name, "connection")) {
       put_closing_connection(field, sink);
     } else {
-      sink.put_field(field.name, field.value);
+      put_field(sink, field.name, field.value);
     }
   }
 }
 
-void ResponsePlan::emit(TextSink& sink) const noexcept {
-  sink.put("HTTP/1.1 ");
-  sink.put(static_cast<std::uint64_t>(facts_.status));
-  sink.put(" ");
-  sink.put(facts_.reason.empty() ? reason_phrase(facts_.status) : facts_.reason);
-  sink.put("\r\n");
-  if (facts_.fields != nullptr) emit_user_fields(sink);
-  if (says_date_) {
-    sink.put("Date: ");
-    sink.put(facts_.date.substr(0, kDateBytes));
-    sink.put("\r\n");
-  }
+template <class Sink>
+void ResponsePlan::emit_connection(Sink& sink) const noexcept {
+  if (says_date_) put_field(sink, "Date", facts_.date);
   if (says_close_) sink.put("Connection: close\r\n");
   if (says_keep_alive_) sink.put("Connection: keep-alive\r\n");
-  if (says_parameters_) {
-    sink.put("Keep-Alive: timeout=");
-    sink.put(std::uint64_t{facts_.keep_alive_seconds});
-    if (facts_.requests_left.has_value()) {
-      sink.put(", max=");
-      sink.put(std::uint64_t{*facts_.requests_left});
-    }
+  if (!says_parameters_) return;
+  sink.put("Keep-Alive: timeout=");
+  sink.put(std::uint64_t{facts_.keep_alive_seconds});
+  if (facts_.requests_left.has_value()) {
+    sink.put(", max=");
+    sink.put(std::uint64_t{*facts_.requests_left});
+  }
+  sink.put("\r\n");
+}
+
+template <class Sink>
+void ResponsePlan::emit(Sink& sink) const noexcept {
+  if (facts_.status == 200 && facts_.reason.empty()) {  // as most are
+    sink.put("HTTP/1.1 200 OK\r\n");
+  } else {
+    sink.put("HTTP/1.1 ");
+    sink.put(static_cast<std::uint64_t>(facts_.status));
+    sink.put(" ");
+    sink.put(facts_.reason.empty() ? reason_phrase(facts_.status) : facts_.reason);
     sink.put("\r\n");
   }
-  sink.put_framing(says_length_, framing_.length, says_chunked_);
+  if (facts_.fields != nullptr) emit_user_fields(sink);
+  const bool is_usual = says_date_ && says_parameters_ && !facts_.requests_left.has_value();
+  if (is_usual && !facts_.usual_lines.empty()) {
+    sink.put(facts_.usual_lines);
+  } else {
+    emit_connection(sink);
+  }
+  put_framing(sink, says_length_, framing_.length, says_chunked_);
   sink.put("\r\n");
 }
 
 std::size_t ResponsePlan::size() const noexcept {
-  return text_size([this](TextSink& sink) { emit(sink); });
+  return text_size([this](auto& sink) { emit(sink); });
 }
 
 void ResponsePlan::write(std::span<char> out) const noexcept {
-  write_text(out, size(), [this](TextSink& sink) { emit(sink); });
+  write_text(out, size(), [this](auto& sink) { emit(sink); });
 }
 
 void ResponsePlan::append_to(std::string& out) const {
@@ -228,7 +242,7 @@ void ResponsePlan::append_to(std::string& out) const {
   std::size_t fields = facts_.fields == nullptr ? 0 : facts_.fields->text_size();
   if (drops_keep_alive_) fields *= 2;  // the other elements of Connection get a blank each
   append_at_most(out, kOwnMax + facts_.reason.size() + fields,
-                 [this](TextSink& sink) { emit(sink); });
+                 [this](auto& sink) { emit(sink); });
 }
 
 }  // namespace weir::inline v1::http

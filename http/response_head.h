@@ -33,15 +33,21 @@ struct ResponseFacts {
   std::optional<std::uint32_t> requests_left = {};  // after this one; nothing: any number
   bool closing = false;        // draining, a request that is not read to its end, and the like
   std::string_view date = {};  // of kDateBytes; empty: no Date field
+  // HeadLines::usual() of this date and these seconds; empty: they are written one by one.
+  std::string_view usual_lines = {};
 };
 
 // Mistake::invalid_char: a control byte. out_of_range: beyond limits::kReasonBytesMax.
 Expected<void> check_reason(std::string_view reason) noexcept;
 
-// Decided, and ready to be written. Owner: whoever called plan_response(); a value, good while the
-// facts' views and fields are unchanged.
+// Decided, and ready to be written. Owner: whoever made it; a value, good while the facts' views and
+// fields are unchanged.
 class ResponsePlan {
  public:
+  // To be decided before anything else is asked for; plan_response() does both.
+  explicit ResponsePlan(const ResponseFacts& facts) noexcept : facts_(facts) {}
+  Expected<void> decide() noexcept;
+
   BodyFraming framing() const noexcept { return framing_; }
   // Another response may follow on this connection. False behind a 101 too.
   bool keeps_connection() const noexcept { return keeps_; }
@@ -55,12 +61,14 @@ class ResponsePlan {
   void append_to(std::string& out) const;
 
  private:
-  friend Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept;
   friend class ResponsePlanner;
 
-  explicit ResponsePlan(const ResponseFacts& facts) noexcept : facts_(facts) {}
-  void emit(TextSink& sink) const noexcept;
-  void emit_user_fields(TextSink& sink) const noexcept;
+  template <class Sink>
+  void emit(Sink& sink) const noexcept;
+  template <class Sink>
+  void emit_user_fields(Sink& sink) const noexcept;
+  template <class Sink>
+  void emit_connection(Sink& sink) const noexcept;
 
   ResponseFacts facts_;
   BodyFraming framing_;

@@ -19,26 +19,35 @@ void SaidFields::take_codings(std::string_view value) noexcept {
 
 void SaidFields::take(const Field& field) noexcept {
   const auto [name, value] = field;
-  if (equals_lower(name, "content-length")) {
-    ++lengths;
-    malformed = !parse_content_length(value, length) || malformed;
-  } else if (equals_lower(name, "transfer-encoding")) {
-    take_codings(value);
-  } else if (equals_lower(name, "connection")) {
-    has_connection = true;
-    connection.add(value);
-  } else if (equals_lower(name, "host")) {
-    ++hosts;
-  } else if (equals_lower(name, "keep-alive")) {
-    parameters = true;
-  } else if (equals_lower(name, "date")) {
-    date = true;
-  } else if (equals_lower(name, "trailer")) {
-    trailer = true;
-  } else if (equals_lower(name, "upgrade")) {
-    upgrade = upgrade || !value.empty();
-  } else if (equals_lower(name, "expect")) {
-    expects_continue = expects_continue || equals_lower(value, "100-continue");
+  switch (name.size()) {
+    case 4:
+      if (equals_lower(name, "host")) ++hosts;
+      date = date || equals_lower(name, "date");
+      break;
+    case 6:
+      if (!equals_lower(name, "expect")) break;
+      expects_continue = expects_continue || equals_lower(value, "100-continue");
+      break;
+    case 7:
+      trailer = trailer || equals_lower(name, "trailer");
+      if (equals_lower(name, "upgrade")) upgrade = upgrade || !value.empty();
+      break;
+    case 10:
+      parameters = parameters || equals_lower(name, "keep-alive");
+      if (!equals_lower(name, "connection")) break;
+      has_connection = true;
+      connection.add(value);
+      break;
+    case 14:
+      if (!equals_lower(name, "content-length")) break;
+      ++lengths;
+      malformed = !parse_content_length(value, length) || malformed;
+      break;
+    case 17:
+      if (equals_lower(name, "transfer-encoding")) take_codings(value);
+      break;
+    default:
+      break;
   }
 }
 

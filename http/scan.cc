@@ -12,11 +12,12 @@ namespace weir::inline v1::http::scan {
 namespace {
 
 // One bit for each class that a byte belongs to.
-enum Class : std::uint8_t { kControl = 1, kToken = 2, kTarget = 4 };
+enum Class : std::uint8_t { kControl = 1, kToken = 2, kTarget = 4, kPlainTarget = 8 };
 
 constexpr std::array<std::uint8_t, 256> make_classes() {
   constexpr std::string_view kTokenMarks = "!#$%&'*+-.^_`|~";
   constexpr std::string_view kNoTarget = "\"#<>";
+  constexpr std::string_view kNotPlain = "?%\\";
   std::array<std::uint8_t, 256> classes{};
   for (unsigned value = 0; value < 256; ++value) {
     const char byte = static_cast<char>(value);
@@ -26,6 +27,7 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
     const bool digit = value >= '0' && value <= '9';
     if (letter || digit || kTokenMarks.contains(byte)) all |= kToken;
     if (value > 0x20 && value < 0x7f && !kNoTarget.contains(byte)) all |= kTarget;
+    if ((all & kTarget) != 0 && !kNotPlain.contains(byte)) all |= kPlainTarget;
     classes[value] = static_cast<std::uint8_t>(all);
   }
   return classes;
@@ -58,6 +60,9 @@ std::size_t token(std::string_view text, std::size_t from) noexcept {
 }
 std::size_t target(std::string_view text, std::size_t from) noexcept {
   return scan_bytes<kTarget, false>(text, from);
+}
+std::size_t plain_target(std::string_view text, std::size_t from) noexcept {
+  return scan_bytes<kPlainTarget, false>(text, from);
 }
 
 }  // namespace scalar
@@ -100,6 +105,13 @@ struct TargetEnds {
     const __m128i quotes = _mm_or_si128(equal(bytes, '"'), equal(bytes, '#'));
     const __m128i angles = _mm_or_si128(equal(bytes, '<'), equal(bytes, '>'));
     return _mm_or_si128(outside, _mm_or_si128(quotes, angles));
+  }
+};
+
+struct PlainTargetEnds {
+  static __m128i in(__m128i bytes) noexcept {
+    const __m128i seen = _mm_or_si128(equal(bytes, '?'), equal(bytes, '%'));
+    return _mm_or_si128(TargetEnds::in(bytes), _mm_or_si128(seen, equal(bytes, '\\')));
   }
 };
 
@@ -147,6 +159,9 @@ std::size_t token(std::string_view text, std::size_t from) noexcept {
 std::size_t target(std::string_view text, std::size_t from) noexcept {
   return scalar::target(text, scan_vectors<TargetEnds>(text, from));
 }
+std::size_t plain_target(std::string_view text, std::size_t from) noexcept {
+  return scalar::plain_target(text, scan_vectors<PlainTargetEnds>(text, from));
+}
 #else
 std::size_t control(std::string_view text, std::size_t from) noexcept {
   return scalar::control(text, from);
@@ -156,6 +171,9 @@ std::size_t token(std::string_view text, std::size_t from) noexcept {
 }
 std::size_t target(std::string_view text, std::size_t from) noexcept {
   return scalar::target(text, from);
+}
+std::size_t plain_target(std::string_view text, std::size_t from) noexcept {
+  return scalar::plain_target(text, from);
 }
 #endif
 

@@ -18,6 +18,8 @@ std::size_t token(std::string_view text, std::size_t from = 0) noexcept;
 // Ends at what may not stand in a request target: controls, blank, 0x7f-0xff, and " # < >. RFC 3986
 // has no place for \ ^ ` { | } either, but browsers send those in queries as they are.
 std::size_t target(std::string_view text, std::size_t from = 0) noexcept;
+// Ends there, and at what has to be looked at in a target: ? % \.
+std::size_t plain_target(std::string_view text, std::size_t from = 0) noexcept;
 
 bool is_token_byte(char byte) noexcept;
 
@@ -27,6 +29,7 @@ namespace scalar {
 std::size_t control(std::string_view text, std::size_t from = 0) noexcept;
 std::size_t token(std::string_view text, std::size_t from = 0) noexcept;
 std::size_t target(std::string_view text, std::size_t from = 0) noexcept;
+std::size_t plain_target(std::string_view text, std::size_t from = 0) noexcept;
 }  // namespace scalar
 
 }  // namespace weir::inline v1::http::scan

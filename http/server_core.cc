@@ -45,6 +45,8 @@ ServerCore::ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions i
       reactor(its_reactor),
       part(HttpPart::of(its_reactor)),
       options(its_options),
+      lines(static_cast<std::uint32_t>(
+          std::chrono::floor<std::chrono::seconds>(options.keep_alive_timeout).count())),
       net(std::in_place, its_reactor, for_connections(options.net)) {
   if (!options.headers_timeout) {
     options.headers_timeout = default_headers_timeout(options.request_timeout);
@@ -52,6 +54,14 @@ ServerCore::ServerCore(Server& its_server, Reactor& its_reactor, ServerOptions i
   if (options.measure_latency) tallies.latency = std::make_unique<Latencies>();
   net->on_connection([this](net::Socket& socket) { accept(socket); });
   net->on_server_close([this](net::Server&) { drain_timer.cancel(); });
+}
+
+const HeadLines& ServerCore::head_lines() noexcept {
+  if (lines_of != reactor.now()) {
+    lines_of = reactor.now();
+    lines.renew(reactor.backend().unix_seconds());
+  }
+  return lines;
 }
 
 void ServerCore::begin_closing() {

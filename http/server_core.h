@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "weir/http/head_date.h"
+#include "weir/http/head_lines.h"
 #include "weir/http/latency.h"
 #include "weir/http/server.h"
 #include "weir/reactor/tally.h"
@@ -66,13 +66,15 @@ struct ServerCore : private Task {
   bool offer_upgrade(const Request& request_of_it, Upgrade* taken);
   // Output of `connection` is gathered in `staged` from now on.
   std::string& stage_for(Connection& connection);
-  std::string_view date() noexcept { return head_date.text(reactor.backend().unix_seconds()); }
+  // As of this turn.
+  const HeadLines& head_lines() noexcept;
 
   Server& server;  // valid until it is gone
   Reactor& reactor;
   HttpPart& part;
   ServerOptions options;
-  HeadDate head_date;
+  HeadLines lines;
+  Instant lines_of = Instant::min();  // the turn's time
   std::optional<net::Server> net;
   std::vector<Connection*> connections;
   // Small pieces of output that lie one behind the other on the wire, of one connection at a time:

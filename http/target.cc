@@ -12,7 +12,9 @@ namespace {
 // In a path a backslash is another slash to every browser and to some file systems, and an escaped
 // NUL ends it for whoever decodes it into a C string; nothing has such a name.
 bool is_path_and_query(std::string_view text) noexcept {
-  if (scan::target(text) != text.size()) return false;
+  const std::size_t plain = scan::plain_target(text);
+  if (plain == text.size()) return true;
+  if (scan::target(text, plain) != text.size()) return false;
   const std::string_view path = text.substr(0, text.find('?'));
   return !path.contains('\\') && !path.contains("%00");
 }

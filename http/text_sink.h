@@ -8,71 +8,88 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "weir/reactor/assert.h"
 
 namespace weir::inline v1::http {
 
-// One function writes a text twice: into a sink without memory to learn its size, then into one
-// with that much. Owner: a local variable; the memory outlives it. Bounds: the memory's, asserted.
+// One function template writes a text twice: into a counter to learn its size, then into a sink with
+// so much memory. Both take the same pieces.
+class TextCounter {
+ public:
+  void put(std::string_view text) noexcept { size_ += text.size(); }
+  void put(std::uint64_t number) noexcept {
+    char digits[20];
+    size_ += static_cast<std::size_t>(
+        std::to_chars(digits, digits + sizeof digits, number).ptr - digits);
+  }
+  std::size_t size() const noexcept { return size_; }
+
+ private:
+  std::size_t size_ = 0;
+};
+
+// Owner: a local variable; the memory outlives it. Bounds: the memory's, asserted.
 class TextSink {
  public:
-  TextSink() noexcept = default;  // counts only
-  explicit TextSink(std::span<char> out) noexcept : out_(out), counts_only_(false) {}
+  explicit TextSink(std::span<char> out) noexcept
+      : begin_(out.data()), at_(begin_), end_(begin_ + out.size()) {}
 
   void put(std::string_view text) noexcept {
-    if (!counts_only_ && !text.empty()) {
-      WEIR_ASSERT(text.size() <= out_.size() - size_);
-      std::memcpy(out_.data() + size_, text.data(), text.size());
-    }
-    size_ += text.size();
+    WEIR_ASSERT(text.size() <= room());
+    if (!text.empty()) std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
   }
   // A literal: its bytes are stored, without a call.
   template <std::size_t kSize>
   [[gnu::always_inline]] void put(const char (&literal)[kSize]) noexcept {
     constexpr std::size_t kText = kSize - 1;
-    if (!counts_only_) {
-      WEIR_ASSERT(kText <= out_.size() - size_);
-      std::memcpy(out_.data() + size_, literal, kText);
-    }
-    size_ += kText;
+    WEIR_ASSERT(kText <= room());
+    std::memcpy(at_, literal, kText);
+    at_ += kText;
   }
   void put(std::uint64_t number) noexcept {
-    char digits[20];
-    put({digits, std::to_chars(digits, digits + sizeof digits, number).ptr});
+    const auto [end, error] = std::to_chars(at_, end_, number);
+    WEIR_ASSERT(error == std::errc());
+    at_ = end;
   }
-  // A field line (RFC 9112, section 5). Both are known to be valid.
-  void put_field(std::string_view name, std::string_view value) noexcept {
-    put(name);
-    put(": ");
-    put(value);
-    put("\r\n");
-  }
-
-  // What says the length of a body.
-  void put_framing(bool says_length, std::uint64_t length, bool says_chunked) noexcept {
-    if (says_length) {
-      put("Content-Length: ");
-      put(length);
-      put("\r\n");
-    }
-    if (says_chunked) put("Transfer-Encoding: chunked\r\n");
-  }
-
-  std::size_t size() const noexcept { return size_; }
+  std::size_t size() const noexcept { return static_cast<std::size_t>(at_ - begin_); }
 
  private:
-  std::span<char> out_;
-  std::size_t size_ = 0;
-  bool counts_only_ = true;
+  std::size_t room() const noexcept { return static_cast<std::size_t>(end_ - at_); }
+
+  char* begin_;
+  char* at_;
+  char* end_;
 };
+
+// A field line (RFC 9112, section 5). Both are known to be valid.
+template <class Sink>
+void put_field(Sink& sink, std::string_view name, std::string_view value) noexcept {
+  sink.put(name);
+  sink.put(": ");
+  sink.put(value);
+  sink.put("\r\n");
+}
+
+// What says the length of a body.
+template <class Sink>
+void put_framing(Sink& sink, bool says_length, std::uint64_t length, bool says_chunked) noexcept {
+  if (says_length) {
+    sink.put("Content-Length: ");
+    sink.put(length);
+    sink.put("\r\n");
+  }
+  if (says_chunked) sink.put("Transfer-Encoding: chunked\r\n");
+}
 
 // How many bytes `emit(sink)` writes.
 template <class Emit>
 std::size_t text_size(const Emit& emit) noexcept {
-  TextSink sink;
-  emit(sink);
-  return sink.size();
+  TextCounter counter;
+  emit(counter);
+  return counter.size();
 }
 
 // Writes the `size` bytes of `emit(sink)`. Precondition: `out` has room for them.

@@ -7,7 +7,7 @@
 #include "tests/count_allocations.h"
 #include "weir/http/body_writer.h"
 #include "weir/http/fields.h"
-#include "weir/http/head_date.h"
+#include "weir/http/head_lines.h"
 #include "weir/http/response_head.h"
 
 namespace weir::test {
@@ -17,7 +17,7 @@ using http::BodyWriter;
 using http::Fields;
 
 // A whole answer into `out`; returns whether all went well.
-bool answer(Fields& fields, Fields& trailers, http::HeadDate& date, std::int64_t now,
+bool answer(Fields& fields, Fields& trailers, http::HeadLines& lines, std::int64_t now,
             bool is_streamed, std::string& out) {
   bool good = true;
   good &= fields.set("Content-Type", "text/html; charset=utf-8").has_value();
@@ -25,7 +25,11 @@ bool answer(Fields& fields, Fields& trailers, http::HeadDate& date, std::int64_t
   good &= fields.append("Vary", "Accept-Encoding").has_value();
   good &= fields.set("content-type", "text/plain").has_value();
   if (is_streamed) good &= trailers.set("X-Sum", "0123456789abcdef").has_value();
-  http::ResponseFacts facts = {.fields = &fields, .keep_alive_seconds = 5, .date = date.text(now)};
+  lines.renew(now);
+  http::ResponseFacts facts = {.fields = &fields,
+                               .keep_alive_seconds = lines.keep_alive_seconds(),
+                               .date = lines.date(),
+                               .usual_lines = lines.usual()};
   if (!is_streamed) facts.body_size = 5;
   const auto plan = http::plan_response(facts);
   if (!plan) return false;
@@ -43,7 +47,7 @@ bool answer(Fields& fields, Fields& trailers, http::HeadDate& date, std::int64_t
 TEST(HttpResponseAllocation, OrdinaryAnswersAllocateNothingAfterTheFirst) {
   Fields fields;
   Fields trailers;
-  http::HeadDate date;
+  http::HeadLines lines(5);
   std::string out;
   int good = 0;
   std::size_t bytes = 0;
@@ -51,7 +55,7 @@ TEST(HttpResponseAllocation, OrdinaryAnswersAllocateNothingAfterTheFirst) {
     if (i == 1) start_counting();
     for (const bool is_streamed : {false, true}) {
       out.clear();
-      if (answer(fields, trailers, date, i / 10, is_streamed, out)) ++good;
+      if (answer(fields, trailers, lines, i / 10, is_streamed, out)) ++good;
       bytes += out.size();
       fields.clear();
       trailers.clear();

@@ -13,7 +13,7 @@
 #include "weir/http/date.h"
 #include "weir/http/fields.h"
 #include "weir/http/fixed_head.h"
-#include "weir/http/head_date.h"
+#include "weir/http/head_lines.h"
 #include "weir/http/limits.h"
 #include "weir/http/parse_error.h"
 #include "weir/http/response_head.h"
@@ -385,13 +385,60 @@ TEST(HttpFixedHead, EveryRefusalHasItsAnswer) {
   EXPECT_EQ(http::error_answer(200), expected(500));
 }
 
-TEST(HttpHeadDate, IsMadeOnceASecond) {
-  http::HeadDate date;
-  EXPECT_EQ(date.text(784'111'777), kDate);
-  EXPECT_EQ(date.text(784'111'777), kDate);
-  EXPECT_EQ(date.text(784'111'778), "Sun, 06 Nov 1994 08:49:38 GMT");
-  EXPECT_EQ(date.text(0), "Thu, 01 Jan 1970 00:00:00 GMT") << "also backwards";
-  EXPECT_EQ(http::HeadDate().text(0).size(), http::kDateBytes);
+std::string_view date_of(http::HeadLines& lines, std::int64_t seconds) {
+  lines.renew(seconds);
+  return lines.date();
+}
+
+TEST(HttpHeadLines, AreThoseOfTheirSecond) {
+  http::HeadLines lines(5);
+  EXPECT_EQ(date_of(lines, 784'111'777), kDate);
+  EXPECT_EQ(date_of(lines, 784'111'777), kDate);
+  EXPECT_EQ(date_of(lines, 784'111'778), "Sun, 06 Nov 1994 08:49:38 GMT");
+  EXPECT_EQ(date_of(lines, 0), "Thu, 01 Jan 1970 00:00:00 GMT") << "also backwards";
+  EXPECT_EQ(lines.keep_alive_seconds(), 5U);
+  EXPECT_EQ(http::HeadLines(0).usual(), "") << "no Keep-Alive";
+}
+
+// Whatever else is said, the head is the same as without the lines that were made before.
+TEST(HttpHeadLines, AreWhatWouldBeWritten) {
+  http::HeadLines lines(5);
+  lines.renew(784'111'777);
+  const auto text_of = [](const ResponseFacts& facts) {
+    const auto plan = http::plan_response(facts);
+    std::string text;
+    plan->append_to(text);
+    EXPECT_EQ(text.size(), plan->size());
+    return text;
+  };
+  Fields own_date;
+  fill(own_date, {{"Date", "today"}});
+  Fields own_connection;
+  fill(own_connection, {{"Connection", "keep-alive"}});
+  Fields own_parameters;
+  fill(own_parameters, {{"Keep-Alive", "timeout=7"}});
+  int usual = 0;
+  for (const int minor : {0, 1}) {
+    for (const bool closing : {false, true}) {
+      for (const Fields* fields :
+           {static_cast<const Fields*>(nullptr), &own_date, &own_connection, &own_parameters}) {
+        for (const std::optional<std::uint32_t> left : {std::optional<std::uint32_t>(), {3U}}) {
+          ResponseFacts facts = {.fields = fields,
+                                 .version_minor = minor,
+                                 .body_size = 13,
+                                 .keep_alive_seconds = lines.keep_alive_seconds(),
+                                 .requests_left = left,
+                                 .closing = closing,
+                                 .date = lines.date()};
+          const std::string one_by_one = text_of(facts);
+          facts.usual_lines = lines.usual();
+          EXPECT_EQ(text_of(facts), one_by_one);
+          if (one_by_one.contains(lines.usual())) ++usual;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(usual, 2);
 }
 
 }  // namespace

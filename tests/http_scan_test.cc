@@ -26,6 +26,7 @@ constexpr Twins kTwins[] = {
     {"control", http::scan::control, http::scan::scalar::control, 'x'},
     {"token", http::scan::token, http::scan::scalar::token, 'x'},
     {"target", http::scan::target, http::scan::scalar::target, '/'},
+    {"plain target", http::scan::plain_target, http::scan::scalar::plain_target, '/'},
 };
 
 constexpr std::size_t kLengths = 70;  // four vectors and a rest
@@ -43,7 +44,10 @@ TEST(HttpScan, KnowsItsClasses) {
     EXPECT_EQ(http::scan::scalar::token(text) == 1, letter || digit || mark);
     EXPECT_EQ(http::scan::is_token_byte(byte), letter || digit || mark);
     const bool refused = std::string_view("\"#<>").contains(byte);
-    EXPECT_EQ(http::scan::scalar::target(text) == 1, value > 0x20 && value < 0x7f && !refused);
+    const bool good = value > 0x20 && value < 0x7f && !refused;
+    EXPECT_EQ(http::scan::scalar::target(text) == 1, good);
+    const bool seen = std::string_view("?%\\").contains(byte);
+    EXPECT_EQ(http::scan::scalar::plain_target(text) == 1, good && !seen);
   }
 }
 
