@@ -84,6 +84,13 @@ class BodyWriter {
   // may not stand there, see is_forbidden_trailer(), whatever the framing), already_finished.
   Expected<BodyEnd> finish(const Fields* trailers) noexcept;
 
+  // As finish(nullptr), where nothing is sent behind the last piece; else false, and nothing has
+  // changed.
+  bool finish_by_itself() noexcept {
+    if (kind_ == BodyFraming::Kind::chunked || is_finished_) return false;
+    is_finished_ = true;
+    return true;
+  }
   // Of Content-Length, not written yet.
   std::uint64_t left() const noexcept { return left_; }
   bool is_finished() const noexcept { return is_finished_; }

@@ -105,8 +105,9 @@ void Connection::run() noexcept {
   if (gone() || socket_.destroyed()) return;
   running_ = true;
   do {
-    again_ = false;
-    if (!read() || !advance() || !tell() || !finish_closing()) return;
+    if (!read()) return;
+    again_ = false;  // what its handlers have made possible is done behind it
+    if (!advance() || !tell() || !finish_closing()) return;
   } while (!socket_.destroyed() && (again_ || has_work()));
   running_ = false;
   send_staged();
@@ -226,7 +227,10 @@ bool Connection::begin_request(std::size_t consumed) {
   reading_ = exchange;
   pipeline_.push_back(*exchange);
   if (++pipelined_ == 1) take_turn(*exchange);
-  return dispatch(*exchange);
+  if (!dispatch(*exchange)) return false;
+  // Mostly there is no body, and this is its end.
+  const bool goes_on = reading_ == exchange && phase_ == Phase::reading && !socket_.destroyed();
+  return !goes_on || !parser_.end_without_body() || (end_request() && advance());
 }
 
 bool Connection::dispatch(Exchange& exchange) {

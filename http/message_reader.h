@@ -37,6 +37,12 @@ class MessageReader {
   bool is_between_messages() const noexcept {
     return state_ == State::between || state_ == State::ended;
   }
+  // After Kind::head: true when the message has no body, and has ended, as next() would say.
+  bool end_without_body() noexcept {
+    if (state_ != State::no_body) return false;
+    state_ = State::ended;
+    return true;
+  }
 
  protected:
   enum class State : std::uint8_t {

@@ -253,6 +253,7 @@ void OutgoingMessage<Self, Owner>::put_end() {
   ended_ = true;
   needs_drain_ = false;
   corked_ = 0;
+  if (trailers_.empty() && body_.finish_by_itself()) return owner_.ended(body_.left() == 0);
   auto end = body_.finish(&trailers_);
   if (!end) {
     note(end.error());

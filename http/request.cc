@@ -36,7 +36,6 @@ bool Request::keep_head(const RequestHead& head) noexcept {
 void Request::reset() noexcept {
   if (has_listeners_) timeout_.clear();
   IncomingMessage::reset();
-  head_ = RequestHead();
 }
 
 std::optional<std::string_view> Request::cookie(std::string_view name) const noexcept {

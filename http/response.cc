@@ -50,7 +50,7 @@ Expected<void> Response::write_head(int status, std::string_view reason,
 
 // The plan refers to the fields and the reason, which do not change any more.
 Expected<void> Response::settle_head(std::optional<std::uint64_t> body_size) {
-  plan_.emplace(owner_.connection->response_facts(owner_, body_size));
+  plan_.emplace([&] { return owner_.connection->response_facts(owner_, body_size); });
   if (auto decided = plan_->decide(); !decided) {
     plan_.reset();
     return decided;

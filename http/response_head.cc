@@ -22,7 +22,9 @@ Expected<void> check(const ResponseFacts& facts, const SaidFields& said) {
   if (facts.status < 100 || facts.status > 999) {
     return mistake(Mistake::invalid_status_code, "a status must be in 100..999");
   }
-  if (const auto good = check_reason(facts.reason); !good) return good;
+  if (!facts.reason.empty()) {
+    if (const auto good = check_reason(facts.reason); !good) return good;
+  }
   return said.check_framing();
 }
 
@@ -142,7 +144,7 @@ Expected<void> ResponsePlan::decide() noexcept {
 }
 
 Expected<ResponsePlan> plan_response(const ResponseFacts& facts) noexcept {
-  Expected<ResponsePlan> plan(std::in_place, facts);
+  Expected<ResponsePlan> plan(std::in_place, [&] { return facts; });
   if (auto decided = plan->decide(); !decided) return std::unexpected(decided.error());
   return plan;
 }

@@ -44,8 +44,10 @@ Expected<void> check_reason(std::string_view reason) noexcept;
 // fields are unchanged.
 class ResponsePlan {
  public:
-  // To be decided before anything else is asked for; plan_response() does both.
-  explicit ResponsePlan(const ResponseFacts& facts) noexcept : facts_(facts) {}
+  // Of the facts that `make` returns, made in their place. To be decided before anything else is
+  // asked for; plan_response() does both.
+  template <class Make>
+  explicit ResponsePlan(Make&& make) noexcept : facts_(make()) {}
   Expected<void> decide() noexcept;
 
   BodyFraming framing() const noexcept { return framing_; }

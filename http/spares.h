@@ -27,7 +27,7 @@ class Spares {
   T* take() noexcept {
     if (spare_.empty()) return objects_.create();
     --spare_count_;
-    return &spare_.pop_front();
+    return &spare_.pop_back();  // the one whose memory was used last
   }
   // Precondition: no listener of it is running.
   void give_back(T& object) noexcept {

@@ -22,7 +22,7 @@ using Views = std::vector<std::string_view>;
 using namespace std::string_view_literals;
 
 std::string text_of(const Fields& fields) {
-  http::TextSink counter;
+  http::TextCounter counter;
   fields.write(counter);
   std::string text(counter.size(), '\0');
   http::TextSink sink(text);
