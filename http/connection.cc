@@ -121,7 +121,7 @@ void Connection::run() noexcept {
 // The pipeline has made room for what waits.
 bool Connection::has_work() const noexcept {
   const bool at_end = input_ended_ || (at_limit_ && reading_ == nullptr);
-  return can_read() && (at_end || !input_.empty());
+  return (at_end || !input_.empty()) && can_read();
 }
 
 bool Connection::tell() { return tell_leaving() && tell_pipeline(); }
@@ -141,12 +141,13 @@ bool Connection::can_read() const noexcept {
 }
 
 bool Connection::read() {
-  while (can_read() && !socket_.destroyed()) {
+  while (!socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
-    if (between && input_.empty()) {  // the parser has nothing to say
-      drop_used_input();
-      return end_input();
-    }
+    const bool nothing = between && input_.empty();  // for the parser to look at
+    if (nothing) drop_used_input();
+    const bool at_end = input_ended_ || at_limit_;
+    if ((nothing && !at_end) || !can_read()) return true;
+    if (nothing) return end_input();
     if (reading_ != nullptr && !input_.empty() && waits_to_be_continued()) {
       unasked_ = true;
       body_begun_ = message_begun_ = now();

@@ -80,9 +80,9 @@ class IncomingMessage {
   // Each returns false when a listener has ended it all, and nothing may be touched any more.
   bool deliver(Buffer bytes);
   bool deliver_rest_of_text();
-  bool tell_end() { return emit(end_); }
+  bool tell_end() { return end_.empty() ? !owner_.gone() : emit(end_); }
   bool tell_aborted(const Error& error);
-  bool tell_close() { return emit(close_); }
+  bool tell_close() { return close_.empty() ? !owner_.gone() : emit(close_); }
   void remove_listener(ListenerId id) noexcept;
   void reset() noexcept;
 

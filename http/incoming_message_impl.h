@@ -61,7 +61,6 @@ bool IncomingMessage<Self, Owner>::emit_data(Buffer bytes) {
 
 template <class Self, class Owner>
 bool IncomingMessage<Self, Owner>::emit(net::Event<Self&>& event) {
-  if (event.empty()) return !owner_.gone();
   event.emit_each([&](auto& listener, bool) {
     listener(static_cast<Self&>(*this));
     return !owner_.gone();

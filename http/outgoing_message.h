@@ -153,17 +153,17 @@ class OutgoingMessage {
   template <class Bytes>
   Expected<BodyPiece> piece_of(const Bytes& bytes);
   template <class Bytes>
-  net::Write write_piece(Bytes&& bytes, Done done);
+  net::Write write_piece(Bytes&& bytes, Done&& done);
   template <class Bytes>
-  net::Write end_with(Bytes&& bytes, Done done);
+  net::Write end_with(Bytes&& bytes, Done&& done);
   template <class Bytes>
   void put_piece(Bytes&& bytes, const BodyPiece& piece);
-  net::Write after_put(Done done);
+  net::Write after_put(Done&& done);
   Pending& pending();
   void remember(Done done, std::error_code code = {});
-  net::Write reject(Error error, Done done);
-  net::Write reject_done(Done done, std::error_code code);
-  net::Write fail(Error error, Done done);
+  net::Write reject(Error error, Done&& done);
+  net::Write reject_done(Done&& done, std::error_code code);
+  net::Write fail(Error error, Done&& done);
 
   BodyWriter body_;
   std::unique_ptr<Pending> pending_;  // callbacks and errors that are due

@@ -196,7 +196,7 @@ void OutgoingMessage<Self, Owner>::put_piece(Bytes&& bytes, const BodyPiece& pie
 }
 
 template <class Self, class Owner>
-net::Write OutgoingMessage<Self, Owner>::after_put(Done done) {
+net::Write OutgoingMessage<Self, Owner>::after_put(Done&& done) {
   if (done) remember(std::move(done));
   if (ended_) return owner_.is_above_high_water() ? net::Write::full : net::Write::ok;
   if (!owner_.is_above_high_water()) return net::Write::ok;
@@ -208,7 +208,7 @@ net::Write OutgoingMessage<Self, Owner>::after_put(Done done) {
 
 template <class Self, class Owner>
 template <class Bytes>
-net::Write OutgoingMessage<Self, Owner>::write_piece(Bytes&& bytes, Done done) {
+net::Write OutgoingMessage<Self, Owner>::write_piece(Bytes&& bytes, Done&& done) {
   if (const auto refused = refuse_write(bytes, done)) return *refused;
   if (!settled_) {
     if (auto settled = self().settle_head({}); !settled) {
@@ -224,7 +224,7 @@ net::Write OutgoingMessage<Self, Owner>::write_piece(Bytes&& bytes, Done done) {
 
 template <class Self, class Owner>
 template <class Bytes>
-net::Write OutgoingMessage<Self, Owner>::end_with(Bytes&& bytes, Done done) {
+net::Write OutgoingMessage<Self, Owner>::end_with(Bytes&& bytes, Done&& done) {
   if (ended_ && !destroyed_ && !over_ && size_of(bytes) == 0) {
     remember(std::move(done), finished_ ? Mistake::already_finished : std::error_code());
     return net::Write::ok;
@@ -353,13 +353,13 @@ void OutgoingMessage<Self, Owner>::note(Error error) {
 }
 
 template <class Self, class Owner>
-net::Write OutgoingMessage<Self, Owner>::reject_done(Done done, std::error_code code) {
+net::Write OutgoingMessage<Self, Owner>::reject_done(Done&& done, std::error_code code) {
   remember(std::move(done), code);
   return net::Write::closed;
 }
 
 template <class Self, class Owner>
-net::Write OutgoingMessage<Self, Owner>::reject(Error error, Done done) {
+net::Write OutgoingMessage<Self, Owner>::reject(Error error, Done&& done) {
   const std::error_code code = error.code;
   note(std::move(error));
   return reject_done(std::move(done), code);
@@ -367,7 +367,7 @@ net::Write OutgoingMessage<Self, Owner>::reject(Error error, Done done) {
 
 // What was asked for cannot be.
 template <class Self, class Owner>
-net::Write OutgoingMessage<Self, Owner>::fail(Error error, Done done) {
+net::Write OutgoingMessage<Self, Owner>::fail(Error error, Done&& done) {
   const net::Write result = reject(std::move(error), std::move(done));
   if (!head_out_) self().head_failed();
   return result;

@@ -40,8 +40,8 @@ struct ResponseFacts {
 // Mistake::invalid_char: a control byte. out_of_range: beyond limits::kReasonBytesMax.
 Expected<void> check_reason(std::string_view reason) noexcept;
 
-// Decided, and ready to be written. Owner: whoever made it; a value, good while the facts' views and
-// fields are unchanged.
+// Decided, and ready to be written. Owner: whoever made it; a value, good while the facts' views
+// and fields are unchanged.
 class ResponsePlan {
  public:
   // Of the facts that `make` returns, made in their place. To be decided before anything else is

@@ -14,8 +14,8 @@
 
 namespace weir::inline v1::http {
 
-// One function template writes a text twice: into a counter to learn its size, then into a sink with
-// so much memory. Both take the same pieces.
+// One function template writes a text twice: into a counter to learn its size, then into a sink
+// with so much memory. Both take the same pieces.
 class TextCounter {
  public:
   void put(std::string_view text) noexcept { size_ += text.size(); }
