@@ -40,11 +40,11 @@ Instant Connection::deadline() const noexcept {
     if (waits_to_be_continued() && !reading_->answered) return kNever;
     return std::min(after(message_begun_, options.request_timeout), body_deadline());
   }
-  const Instant head_due = std::min(after(message_begun_, *options.headers_timeout),
-                                    after(message_begun_, options.request_timeout));
-  if (!parser_.is_between_messages()) return head_due;
-  if (!pipeline_.empty() || queued() != 0) return kNever;
-  return requests_ == 0 ? head_due : after(idle_since_, options.keep_alive_timeout);
+  const bool between = parser_.is_between_messages();
+  if (between && (!pipeline_.empty() || queued() != 0)) return kNever;
+  if (between && requests_ != 0) return after(idle_since_, options.keep_alive_timeout);
+  return std::min(after(message_begun_, *options.headers_timeout),
+                  after(message_begun_, options.request_timeout));
 }
 
 void Connection::Deadline::on_fire(TimerNode& node) noexcept {

@@ -9,16 +9,23 @@
 namespace weir::inline v1::http {
 namespace {
 
-// A letter in lower case has both bits 0x40 and 0x20, and differs from its capital in the latter.
+// The bytes of a word side by side. A letter and its capital differ in the bit 0x20, by which no
+// other byte may differ.
 template <class Word>
 bool is_same_word(const char* text, const char* lower) noexcept {
+  constexpr auto each = [](unsigned byte) {
+    return static_cast<Word>(static_cast<Word>(~Word{0}) / 0xff * byte);
+  };
   Word a;
   Word b;
   std::memcpy(&a, text, sizeof a);
   std::memcpy(&b, lower, sizeof b);
-  constexpr Word kEach = static_cast<Word>(~Word{0}) / 0xff;
-  const Word may_differ = static_cast<Word>((b >> 1) & b & (kEach * 0x20));
-  return ((a ^ b) & static_cast<Word>(~may_differ)) == 0;
+  // The highest bit of each byte says whether it is in 'a' to 'z'.
+  const Word low = b & each(0x7f);
+  const Word from_a = low + each(0x80 - 'a');
+  const Word behind_z = low + each(0x7f - 'z');
+  const Word letters = from_a & ~behind_z & ~b & each(0x80);
+  return ((a ^ b) & ~(letters >> 2)) == 0;
 }
 
 // Words, of which the last overlaps the one before it.

@@ -5,8 +5,7 @@
 
 namespace weir::inline v1::http {
 
-// ASCII case only. `lower` is in lower case already: letters, digits and marks, but none of ` { | }
-// and ~, which @ [ \ ] ^ would equal.
+// ASCII case only. `lower` is in lower case already.
 bool has_same_letters(const char* text, std::string_view lower) noexcept;  // as many as `lower` has
 inline bool equals_lower(std::string_view text, std::string_view lower) noexcept {
   return text.size() == lower.size() && has_same_letters(text.data(), lower);

@@ -38,6 +38,27 @@ TEST(HttpFieldValue, ComparesAsciiWithoutCase) {
   EXPECT_TRUE(http::equals_lower("", ""));
 }
 
+// Words are compared, of several sizes; so each byte is tried in each place.
+TEST(HttpFieldValue, ComparesEveryByteInEveryPlace) {
+  const auto lower_of = [](int byte) { return byte >= 'A' && byte <= 'Z' ? byte + 32 : byte; };
+  int wrong = 0;
+  for (std::size_t size = 1; size <= 20; ++size) {
+    for (std::size_t place = 0; place < size; ++place) {
+      std::string text(size, 'K');
+      std::string lower(size, 'k');
+      for (int a = 0; a < 256; ++a) {
+        for (const int b : {lower_of(a), a ^ 0x20, a ^ 0x80, (a + 1) % 256}) {
+          if (lower_of(b) != b) continue;
+          text[place] = static_cast<char>(a);
+          lower[place] = static_cast<char>(b);
+          if (http::equals_lower(text, lower) != (lower_of(a) == b)) ++wrong;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
 TEST(HttpFieldValue, TrimsBlanksOnly) {
   EXPECT_EQ(http::trim_blanks(" \t a \t b \t "), "a \t b");
   EXPECT_EQ(http::trim_blanks(" \t "), "");
