@@ -203,7 +203,7 @@ Step ChunkedDecoder::read_trailers(std::string_view input) noexcept {
       case Got::too_large:
         return fail(ParseError::trailers_too_large, line_start);
       case Got::need_more:
-        if (!trailers_.hold()) return fail(ParseError::no_memory, line_start);
+        if (!trailers_.hold(false)) return fail(ParseError::no_memory, line_start);
         return {.kind = Step::Kind::need_more, .consumed = input.size()};
       case Got::line:
         break;

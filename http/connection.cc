@@ -29,7 +29,7 @@ Connection::Connection(ServerCore& core, net::Socket& socket) noexcept
       core_(core),
       socket_(socket),
       stream_(socket),
-      parser_(&core.options.parser),
+      parser_(&core.options.parser, core.part.head_fields()),
       timer_(*this),
       message_begun_(now()),
       idle_since_(message_begun_) {

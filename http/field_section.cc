@@ -30,12 +30,16 @@ ParseError parse_field_line(std::string_view line, Field& field) noexcept {
 
 // ---- FieldList ----
 
+namespace {
+constexpr std::size_t kFirst = 8;  // how many fields memory of a list's own has room for at first
+}  // namespace
+
 FieldList::~FieldList() { release(); }
 
 void FieldList::release() noexcept {
-  if (fields_ != in_place_.data()) memory::release(fields_);
-  fields_ = in_place_.data();
-  room_ = in_place_.size();
+  if (fields_ != place_.data()) memory::release(fields_);
+  fields_ = place_.data();
+  room_ = place_.size();
 }
 
 void FieldList::clear() noexcept {
@@ -43,16 +47,22 @@ void FieldList::clear() noexcept {
   if (room_ > limits::kFieldsKept) release();
 }
 
+bool FieldList::grow(std::size_t room) noexcept {
+  auto* wider = static_cast<Field*>(memory::allocate(room * sizeof(Field)));
+  if (wider == nullptr) return false;
+  std::uninitialized_copy_n(fields_, size_, wider);
+  release();
+  fields_ = wider;
+  room_ = room;
+  return true;
+}
+
+bool FieldList::keep() noexcept {
+  return size_ == 0 || fields_ != place_.data() || grow(std::bit_ceil(std::max(size_, kFirst)));
+}
+
 bool FieldList::add(const Field& field) noexcept {
-  if (size_ == room_) {
-    const std::size_t room = std::max<std::size_t>(2 * room_, 8);
-    auto* wider = static_cast<Field*>(memory::allocate(room * sizeof(Field)));
-    if (wider == nullptr) return false;
-    std::uninitialized_copy_n(fields_, size_, wider);
-    release();
-    fields_ = wider;
-    room_ = room;
-  }
+  if (size_ == room_ && !grow(std::max(2 * room_, kFirst))) return false;
   ::new (static_cast<void*>(&fields_[size_])) Field(field);
   ++size_;
   return true;
@@ -110,13 +120,14 @@ bool FieldSection::open(std::string_view input, std::size_t bytes_max) noexcept 
   return true;
 }
 
-bool FieldSection::hold() noexcept {
+bool FieldSection::hold(bool is_place_shared) noexcept {
   if (held_size_ == 0 && !text_.empty()) {
     if (!reserve(text_.size())) return false;
     std::memcpy(held_, text_.data(), text_.size());
     fields_.move_views(text_.data(), held_);
     text_ = {held_, text_.size()};
   }
+  if (is_place_shared && !fields_.keep()) return false;
   held_size_ = text_.size();
   return true;
 }

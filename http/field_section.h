@@ -18,15 +18,18 @@ ParseError parse_field_line(std::string_view line, Field& field) noexcept;
 // Fields in a place of the owner's, or beyond it in memory of their own.
 class FieldList {
  public:
-  // `in_place` outlives this; it may be empty.
-  explicit FieldList(std::span<Field> in_place) noexcept
-      : in_place_(in_place), fields_(in_place.data()), room_(in_place.size()) {}
+  // `place` outlives this; it may be empty. Others may have the same one, and use it as soon as
+  // what is there is done with, or has been kept.
+  explicit FieldList(std::span<Field> place) noexcept
+      : place_(place), fields_(place.data()), room_(place.size()) {}
   FieldList(const FieldList&) = delete;
   FieldList& operator=(const FieldList&) = delete;
   ~FieldList();
 
-  // False when memory was refused.
+  // Each false when memory was refused.
   [[nodiscard]] bool add(const Field& field) noexcept;
+  // In memory of their own from now on.
+  [[nodiscard]] bool keep() noexcept;
   std::span<const Field> view() const noexcept { return {fields_, size_}; }
   std::size_t size() const noexcept { return size_; }
   // Forgets all, and gives memory beyond limits::kFieldsKept back.
@@ -36,8 +39,9 @@ class FieldList {
 
  private:
   void release() noexcept;
+  bool grow(std::size_t room) noexcept;
 
-  std::span<Field> in_place_;
+  std::span<Field> place_;
   Field* fields_;
   std::size_t size_ = 0;
   std::size_t room_;
@@ -58,7 +62,7 @@ class FieldSection {
     std::string_view text;  // without its CRLF; good until the next open() or hold()
   };
 
-  explicit FieldSection(std::span<Field> in_place) noexcept : fields_(in_place) {}
+  explicit FieldSection(std::span<Field> place) noexcept : fields_(place) {}
   FieldSection(const FieldSection&) = delete;
   FieldSection& operator=(const FieldSection&) = delete;
   ~FieldSection();
@@ -70,8 +74,9 @@ class FieldSection {
   [[nodiscard]] bool open(std::string_view input, std::size_t bytes_max) noexcept;
   Line next_line() noexcept;
   ParseError add_field(std::string_view line, std::size_t fields_max) noexcept;
-  // All of the input that was opened belongs to the section and will go. False: memory was refused.
-  [[nodiscard]] bool hold() noexcept;
+  // All of the input that was opened belongs to the section and will go, and so will what is in the
+  // place for fields if that is shared. False: memory was refused.
+  [[nodiscard]] bool hold(bool is_place_shared) noexcept;
 
   // The section as far as it is known, from its first byte.
   std::string_view text() const noexcept { return text_; }

@@ -1,8 +1,12 @@
 // What http keeps for each reactor: memory for its objects. Private to http.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 
+#include "weir/http/field.h"
+#include "weir/http/limits.h"
 #include "weir/net/net_part.h"
 #include "weir/reactor/slab.h"
 #include "http/call.h"
@@ -35,6 +39,8 @@ class HttpPart {
     call.number = 0;
     calls_.give_back(call);
   }
+  // For the parsers of its connections, which take turns.
+  std::span<Field> head_fields() noexcept { return head_fields_; }
   Slab<Connection>& connections() noexcept { return connections_; }
   Slab<ClientConnection>& client_connections() noexcept { return client_connections_; }
 
@@ -43,6 +49,7 @@ class HttpPart {
   Spares<Call> calls_;
   Slab<Connection> connections_;
   Slab<ClientConnection> client_connections_;
+  std::array<Field, limits::kFieldsInPlace> head_fields_;
   std::uint64_t last_number_ = 0;
 };
 

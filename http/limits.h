@@ -29,7 +29,8 @@ inline constexpr std::size_t kChunkSizeDigitsMax = 16;
 // The trailer section with the empty line that ends it; as for a head.
 inline constexpr std::size_t kTrailerBytesMaxDefault = 16 * 1024;
 
-// Fields that a parser has room for in itself: more than browsers send. Beyond, it allocates.
+// Fields that there is room for without allocating, in a place that all connections of a server
+// share, or in a parser of responses: more than browsers send.
 inline constexpr std::size_t kFieldsInPlace = 32;
 // What a parser keeps of allocated room for the next message: enough for the unusual client that
 // sends so much each time, too little to fill the memory with idle connections.

@@ -62,8 +62,9 @@ class MessageReader {
   // Of a part of a head; anything but `going_on` ends the round.
   enum class Progress : std::uint8_t { going_on, need_more, complete, failed };
 
-  explicit MessageReader(const ParserLimits* limits) noexcept
-      : limits_(limits), section_(in_place_), chunked_(limits) {}
+  // `place` has room for the fields of a head.
+  MessageReader(const ParserLimits* limits, std::span<Field> place) noexcept
+      : limits_(limits), section_(place), chunked_(limits) {}
   ~MessageReader() = default;
 
   // From State::start on. `Parser` is the class that this is the base of, and has
@@ -71,6 +72,7 @@ class MessageReader {
   //   Progress read_first_line(line)        behind it
   //   Progress complete_head()              the empty line has come
   //   kFirstLineTooLong
+  //   kSharesPlace                          with other parsers, the one for fields
   template <class Parser>
   Step read(std::string_view input) noexcept;
 
@@ -87,7 +89,6 @@ class MessageReader {
   bool is_chunked_ = false;          // the body of this message
   std::uint64_t left_ = 0;           // of a sized body
   std::uint64_t message_bytes_ = 0;  // of the message, empty lines included, that are done with
-  Field in_place_[limits::kFieldsInPlace];
   FieldSection section_;
   ChunkedDecoder chunked_;
 
@@ -134,7 +135,7 @@ Step MessageReader::read_head(std::string_view input) noexcept {
   }
   switch (progress) {
     case Progress::need_more:
-      if (!section_.hold()) return fail(ParseError::no_memory, 0);
+      if (!section_.hold(Parser::kSharesPlace)) return fail(ParseError::no_memory, 0);
       return {.kind = Step::Kind::need_more, .consumed = input.size()};
     case Progress::complete:
       message_bytes_ += section_.line_bytes();

@@ -31,12 +31,16 @@ namespace weir::inline v1::http {
 // grows with what came, up to the head's limit. A refused allocation is ParseError::no_memory.
 class RequestParser : public MessageReader {
  public:
-  // `limits` outlives this; changes count at once.
-  explicit RequestParser(const ParserLimits* limits) noexcept : MessageReader(limits) {}
+  // `limits` outlives this; changes count at once. So does `place`, if there is one: room for the
+  // fields of a head, which any number of parsers of one thread may share. Without it, and beyond
+  // it, the parser allocates.
+  explicit RequestParser(const ParserLimits* limits, std::span<Field> place = {}) noexcept
+      : MessageReader(limits, place) {}
 
   Step next(std::string_view input) noexcept;
 
-  // From Kind::head until the message after it begins.
+  // From Kind::head until the message after it begins; its fields no longer than until the next()
+  // of another parser with the same place.
   const RequestHead& head() const noexcept { return head_; }
 
   // Between two messages, optional: what head() and trailers() said is done with, and memory beyond
@@ -46,6 +50,7 @@ class RequestParser : public MessageReader {
  private:
   friend class MessageReader;
   static constexpr ParseError kFirstLineTooLong = ParseError::request_line_too_long;
+  static constexpr bool kSharesPlace = true;
 
   std::size_t skip_empty_lines(std::string_view input) noexcept;
   Progress read_start() noexcept;

@@ -34,7 +34,7 @@ namespace weir::inline v1::http {
 class ResponseParser : public MessageReader {
  public:
   // `limits` outlives this; changes count at once.
-  explicit ResponseParser(const ParserLimits* limits) noexcept : MessageReader(limits) {}
+  explicit ResponseParser(const ParserLimits* limits) noexcept : MessageReader(limits, place_) {}
 
   // What the responses from now on answer; Answers::other at first. Between two messages, and
   // before the first byte of the response.
@@ -56,12 +56,14 @@ class ResponseParser : public MessageReader {
  private:
   friend class MessageReader;
   static constexpr ParseError kFirstLineTooLong = ParseError::head_too_large;
+  static constexpr bool kSharesPlace = false;
 
   Progress read_start() noexcept;
   Progress read_first_line(std::string_view line) noexcept;
   Progress complete_head() noexcept;
   void read_fields() noexcept;
 
+  Field place_[limits::kFieldsInPlace];
   Answers answers_ = Answers::other;
   std::uint32_t reason_size_ = 0;
   ReceivedHead head_;

@@ -382,6 +382,31 @@ TEST(HttpRequestParser, KeepsAHeadThatCameInPieces) {
   EXPECT_TRUE(parser.is_between_messages());
 }
 
+// Where one of them has to wait, another may have the place.
+TEST(HttpRequestParser, ParsersMayShareAPlaceForFields) {
+  const std::string_view first = "GET /1 HTTP/1.1\r\nHost: a\r\nX-One: 1\r\nX-Two: 2\r\n\r\n";
+  const std::string_view second = "GET /2 HTTP/1.1\r\nHost: b\r\nY: 3\r\nZ: 4\r\nW: 5\r\n\r\n";
+  const ParserLimits limits;
+  const auto alone = [&](std::string_view bytes) {
+    RequestParser parser(&limits);
+    EXPECT_EQ(parser.next(bytes).kind, Kind::head);
+    return describe(parser.head());
+  };
+  for (const std::size_t size : {0U, 1U, 2U, 9U}) {
+    for (std::size_t cut = 1; cut < first.size(); ++cut) {
+      SCOPED_TRACE(testing::Message() << "room for " << size << ", cut at " << cut);
+      std::vector<http::Field> place(size);
+      RequestParser parser(&limits, place);
+      RequestParser other(&limits, place);
+      ASSERT_EQ(parser.next(first.substr(0, cut)).kind, Kind::need_more);
+      ASSERT_EQ(other.next(second).kind, Kind::head);
+      EXPECT_EQ(describe(other.head()), alone(second));
+      ASSERT_EQ(parser.next(first.substr(cut)).kind, Kind::head);
+      EXPECT_EQ(describe(parser.head()), alone(first));
+    }
+  }
+}
+
 TEST(HttpRequestParser, KnowsWhetherAMessageHasBegun) {
   const ParserLimits limits;
   RequestParser parser(&limits);
