@@ -305,6 +305,8 @@ std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexc
   skipped_kernel_ = false;
   const bool work_here =
       count != 0 || !readable_.empty() || !blocked_.empty() || io_uring_cq_ready(&ring()) != 0;
+  const bool only_looks = !work_here && !must_enter && until == Instant::min();
+  if (only_looks && !kernel_has_more(ring())) return 0;
   if (!work_here || must_enter || !readable_.empty()) enter(work_here ? Instant::min() : until);
   count += reap(batch.subspan(count));
   count += run_receives(batch.subspan(count));
@@ -674,10 +676,8 @@ void UringBackend::prepare(Instant until) noexcept {
   ++counters_.system_calls;
   check_entry(io_uring_submit_and_get_events(&ring()));
   if (event_fd_) posix::drain_eventfd(event_fd_.get());
-  const unsigned flags = IO_URING_READ_ONCE(*ring().sq.kflags);
-  const bool kernel_has_more = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
-  prepare_host(until, kernel_has_more || io_uring_cq_ready(&ring()) != 0 || !local_.empty() ||
-                          !readable_.empty() || !blocked_.empty());
+  prepare_host(until, kernel_has_more(ring()) || io_uring_cq_ready(&ring()) != 0 ||
+                          !local_.empty() || !readable_.empty() || !blocked_.empty());
 }
 
 }  // namespace

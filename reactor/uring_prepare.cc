@@ -105,4 +105,9 @@ void enter(io_uring& ring, Instant until) noexcept {
   check_entry(io_uring_submit_and_wait_timeout(&ring, &cqe, 1, &rest, nullptr));
 }
 
+bool kernel_has_more(const io_uring& ring) noexcept {
+  const unsigned flags = IO_URING_READ_ONCE(*ring.sq.kflags);
+  return (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
 }  // namespace weir::inline v1::uring

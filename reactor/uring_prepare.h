@@ -41,5 +41,8 @@ void prepare_write(io_uring_sqe* sqe, const WriteOp& op) noexcept;
 
 // Submits, and runs the kernel's deferred work; waits for a completion until then.
 void enter(io_uring& ring, Instant until) noexcept;
+// Completions are to come that are not in the queue yet, but only if the ring is entered: deferred
+// work, and what did not fit. For a ring with IORING_SETUP_TASKRUN_FLAG, as all of ours are.
+bool kernel_has_more(const io_uring& ring) noexcept;
 
 }  // namespace weir::inline v1::uring
