@@ -370,6 +370,21 @@ TEST_P(KernelPollTest, ANumberThatIsNotOpenIsAnError) {
   EXPECT_EQ(poll.results, std::vector<int>{-EBADF});
 }
 
+// Who spins asks the ring whether there is more, and enters the kernel when there is.
+TEST_P(KernelPollTest, ToLookForMoreTakesNoSystemCallOnIoUring) {
+  const int fd = own(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  const Poll& poll = poll_once(fd, Events::readable);
+  settle();
+  const std::uint64_t before = door().counters().system_calls;
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(turn(Instant::min()), 0U);
+  const std::uint64_t calls = door().counters().system_calls - before;
+  if (door().kind() == BackendKind::io_uring) EXPECT_LE(calls, 1U);
+  ASSERT_EQ(::eventfd_write(fd, 1), 0);
+  const Instant end = door().now() + kPatience;
+  while (!poll.ended && door().now() < end) turn(Instant::min());
+  EXPECT_TRUE(poll.ended);
+}
+
 // More completions than the queue of a ring has room for end its poll for wake-ups, which is then
 // made again. prepare() lets the kernel post them, and takes none.
 TEST_P(KernelPollTest, AWakeIsHeardBehindAFloodOfCompletions) {
