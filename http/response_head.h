@@ -1,6 +1,7 @@
 // How a response is sent: its framing, whether the connection stays, and the bytes of its head.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -46,8 +47,8 @@ class ResponsePlan {
  public:
   // Of the facts that `make` returns, made in their place. To be decided before anything else is
   // asked for; plan_response() does both.
-  template <class Make>
-  explicit ResponsePlan(Make&& make) noexcept : facts_(make()) {}
+  template <std::invocable Make>
+  explicit ResponsePlan(Make make) noexcept : facts_(make()) {}
   Expected<void> decide() noexcept;
 
   BodyFraming framing() const noexcept { return framing_; }
