@@ -166,8 +166,8 @@ class Channel final : private PollOp {  // its input operation; a base needs no 
 
   // Ends everything and drops the queue; on_closed() follows.
   void close(CloseMode mode) noexcept;
-  // While closing: the owner does not want to learn when all has arrived. on_closed() does not wait
-  // for the peer, and may come from within.
+  // The owner does not want to learn when all has arrived: on_closed() does not wait for the peer.
+  // While closing it may come from within.
   void stop_awaiting_arrival() noexcept;
   // The owner goes away: as close(), but tells nobody.
   void leave(CloseMode mode) noexcept;

@@ -164,13 +164,13 @@ void Socket::uncork() {
 
 void Socket::destroy_soon() {
   if (destroyed()) return;
-  if (finished_) return destroy();
+  if (finished_) return begin_close(destroy_mode());
   destroy_when_finished_ = true;
   end();
 }
 
 void Socket::destroy(std::error_code code) {
-  if (state_ == State::closing && channel_ != nullptr) return channel_->stop_awaiting_arrival();
+  if (channel_ != nullptr) channel_->stop_awaiting_arrival();
   if (destroyed()) return;
   if (code) note_error(code, "");
   begin_close(destroy_mode());
@@ -392,7 +392,7 @@ bool Socket::finish_output() {
   if (!complete_ends({}) || state_ != State::open) return false;
   if (!emit(&SocketEvents::finish) || state_ != State::open) return false;
   if (!destroy_when_finished_) return true;
-  destroy();
+  begin_close(destroy_mode());
   return false;
 }
 

@@ -14,6 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kPiece = 256 << 10;
+constexpr std::size_t kSmall = 64 << 10;
 
 class ZeroCopyTest : public PairTest {
  protected:
@@ -48,11 +49,35 @@ class ZeroCopyTest : public PairTest {
   // Everything is with the kernel, which holds some of it: as much at a time as leaves no rest.
   void write_until_held_and_sent() {
     for (int i = 0; i < 64 && held() == 0; ++i) {
-      write(64 << 10);
+      write(kSmall);
       ASSERT_TRUE(run_until([&] { return client().writable_length() == 0; }));
       run_for(5ms);
     }
     ASSERT_NE(held(), 0U);
+  }
+
+  // Ended from this side, and all but closed.
+  void close_while_held() {
+    join(lending());
+    write_until_held_and_sent();
+    client().destroy_soon();
+    ASSERT_TRUE(run_until([&] { return client().destroyed(); }));
+    run_for(10ms);
+    ASSERT_FALSE(client_record_.has("close"));
+    ASSERT_NE(held(), 0U);
+  }
+
+  void expect_close_while_held() {
+    ASSERT_TRUE(run_until([&] { return client_record_.has("close"); }));
+    EXPECT_NE(held(), 0U);
+    EXPECT_TRUE(client_record_.errors.empty());
+  }
+
+  void expect_all_at_peer() {
+    EXPECT_TRUE(run_until([&] { return peer_record_.has("end") || peer_record_.has("close"); }));
+    EXPECT_EQ(received_, written_);
+    EXPECT_TRUE(in_order_);
+    EXPECT_TRUE(peer_record_.errors.empty());
   }
 
   std::size_t held() { return reactor().counters().zero_copy_bytes; }
@@ -148,43 +173,58 @@ TEST_P(ZeroCopyTest, AReaderThatComesLateGetsAll) {
 
 TEST_P(ZeroCopyTest, AnEndedConnectionIsClosedWhenAllIsAcknowledged) {
   if (!lends()) GTEST_SKIP() << "nothing is ever held";
-  join(lending());
-  write_until_held_and_sent();
-  client().destroy_soon();
-  ASSERT_TRUE(run_until([&] { return client().destroyed(); }));
-  run_for(10ms);
-  EXPECT_FALSE(client_record_.has("close"));
-  EXPECT_NE(held(), 0U);
+  close_while_held();
   read_at_peer();
   peer().end();
   ASSERT_TRUE(run_until([&] { return client_record_.has("close"); }));
   EXPECT_EQ(held(), 0U);
-  EXPECT_TRUE(run_until([&] { return peer_record_.has("end") || peer_record_.has("close"); }));
-  EXPECT_EQ(received_, written_);
-  EXPECT_TRUE(in_order_);
-  EXPECT_TRUE(peer_record_.errors.empty());
+  expect_all_at_peer();
 }
 
 // 'close' comes at once then, and all still arrives.
 TEST_P(ZeroCopyTest, WhoDoesNotWantToWaitForThatDestroysIt) {
   if (!lends()) GTEST_SKIP() << "nothing is ever held";
-  join(lending());
-  write_until_held_and_sent();
-  client().destroy_soon();
-  ASSERT_TRUE(run_until([&] { return client().destroyed(); }));
-  run_for(10ms);
-  ASSERT_FALSE(client_record_.has("close"));
+  close_while_held();
   client().destroy();
-  ASSERT_TRUE(run_until([&] { return client_record_.has("close"); }));
-  EXPECT_NE(held(), 0U);
-  EXPECT_TRUE(client_record_.errors.empty());
+  expect_close_while_held();
   read_at_peer();
   peer().end();
   ASSERT_TRUE(run_until([&] { return held() == 0; }));
-  EXPECT_TRUE(run_until([&] { return peer_record_.has("end") || peer_record_.has("close"); }));
-  EXPECT_EQ(received_, written_);
-  EXPECT_TRUE(in_order_);
-  EXPECT_TRUE(peer_record_.errors.empty());
+  expect_all_at_peer();
+}
+
+// Its end is out, the peer's has not come.
+TEST_P(ZeroCopyTest, WhoDestroysAHalfOpenConnectionDoesNotWaitForThePeer) {
+  if (!lends()) GTEST_SKIP() << "nothing is ever held";
+  join(lending());
+  write_until_held_and_sent();
+  client().end();
+  ASSERT_TRUE(run_until([&] { return client().writable_finished(); }));
+  client().destroy();
+  expect_close_while_held();
+  read_at_peer();
+  ASSERT_TRUE(run_until([&] { return held() == 0; }));
+  expect_all_at_peer();
+}
+
+// Nobody reads at the other end, and nobody ends.
+TEST_P(ZeroCopyTest, AServerThatIsDrainedHasNoMorePatienceThanItSays) {
+  if (!lends()) GTEST_SKIP() << "nothing is ever held";
+  PairOptions options = lending();
+  std::swap(options.server.socket.queue, options.client.queue);
+  join(options);
+  client().pause();
+  bool closed = false;
+  server_->on_server_close([&](Server&) { closed = true; });
+  for (std::size_t i = 0; i < 64 && held() == 0; ++i) {
+    ASSERT_NE(peer().write(Buffer::take(stream_part(i * kSmall, kSmall))), Write::refused);
+    ASSERT_TRUE(run_until([&] { return peer().writable_length() == 0; }));
+    run_for(5ms);
+  }
+  ASSERT_NE(held(), 0U);
+  server_->drain(10ms);
+  ASSERT_TRUE(run_until([&] { return closed; }));
+  EXPECT_NE(held(), 0U) << "it has waited for the peer";
 }
 
 // What the kernel has taken still arrives.
