@@ -33,6 +33,7 @@ bool Request::keep_head(const RequestHead& head) noexcept {
   return true;
 }
 
+// The head's views stay, and point nowhere, until keep_head() of the next message.
 void Request::reset() noexcept {
   if (has_listeners_) timeout_.clear();
   IncomingMessage::reset();

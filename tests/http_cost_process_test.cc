@@ -147,7 +147,7 @@ TEST_P(HttpCost, AnIdleConnectionTakesLittleMemory) {
   }
   const double each = static_cast<double>(growth()) / static_cast<double>(kClients);
   report("memory of an idle connection", each, "bytes");
-  EXPECT_LT(each, 4096);
+  EXPECT_LT(each, 2048);
 }
 
 // Half of them are slow with their head, the others with their body.
