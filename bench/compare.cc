@@ -80,6 +80,11 @@ std::string results_path(const Options& options) {
 }
 
 int run(const Options& options) {
+  std::vector<CompareWorkload> workloads = compare_workloads(options.quick);
+  if (const auto nothing = keep_only(workloads, options.only)) {
+    std::fprintf(stderr, "compare: %s\n", nothing->c_str());
+    return 2;
+  }
   const Directory directory("weir-compare");
   const std::string root = directory.path() + "/root";
   std::error_code error;
@@ -96,8 +101,7 @@ int run(const Options& options) {
   // Not before the cores were counted.
   if (cores.load >= 0) pin_to_cpu(cores.load);
   bool all_well = true;
-  for (const CompareWorkload& workload : compare_workloads(options.quick)) {
-    if (workload.name.find(options.only) == std::string::npos) continue;
+  for (const CompareWorkload& workload : workloads) {
     const auto table = run_rounds(workload, those_of(contenders.all, workload),
                                   {.program = "compare",
                                    .directory = directory.path(),

@@ -19,3 +19,8 @@ said=$(PATH=/nonexistent "${compare[@]}" --only "hello x 1000" --results /nonexi
   > /dev/null) || status=$?
 [[ $said == *"cannot write /nonexistent/file"* ]] || { echo "it says: $said"; exit 1; }
 [[ $status == 1 ]] || { echo "it left with $status"; exit 1; }
+
+status=0
+said=$(PATH=/nonexistent "${compare[@]}" --only 64KB 2>&1 > /dev/null) || status=$?
+[[ $said == *"contains '64KB'; there are '64 B x 1', "* ]] || { echo "it says: $said"; exit 1; }
+[[ $status == 2 ]] || { echo "it left with $status"; exit 1; }

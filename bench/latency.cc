@@ -67,9 +67,9 @@ std::vector<std::string> head_lines(const Contenders& contenders, const Cores& c
   return lines;
 }
 
-int fail(const std::string& what) {
+int fail(const std::string& what, int status = 1) {
   std::fprintf(stderr, "latency: %s\n", what.c_str());
-  return 1;
+  return status;
 }
 
 int run(const Options& options) {
@@ -79,17 +79,15 @@ int run(const Options& options) {
   const Contenders contenders =
       find_contenders(options.programs, directory.path(), directory.path());
   const Cores cores = two_cores();
+  std::vector<LatencyServer> servers = latency_servers(contenders);
+  if (const auto nothing = keep_only(servers, options.only)) return fail(*nothing, 2);
   const std::vector<std::string> head = head_lines(contenders, cores);
   for (const std::string& line : head) std::puts(line.c_str());
   std::fflush(stdout);
   // Not before the cores were counted.
   if (cores.load >= 0) pin_to_cpu(cores.load);
-  std::vector<LatencyServer> servers = latency_servers(contenders);
-  const auto capacity = capacity_of(servers, options.plan, cores);
+  const auto capacity = capacity_of(latency_servers(contenders), options.plan, cores);
   if (!capacity) return fail(capacity.error());
-  std::erase_if(servers, [&](const LatencyServer& server) {
-    return server.name.find(options.only) == std::string::npos;
-  });
   const auto table = run_latency(servers, options.plan, *capacity, cores);
   if (!table) return fail(table.error());
   std::printf("\n%s", to_markdown(*table).c_str());

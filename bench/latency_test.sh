@@ -44,3 +44,8 @@ status=0
 text=$(run "$@" --quick --only "bare epoll" --json /nonexistent/file 2>&1) || status=$?
 [[ $status == 1 && $text == *"latency: cannot write /nonexistent/file"* ]] ||
   wrong "it left with $status after it could not write"
+
+status=0
+text=$(run "$@" --quick --only nobody 2>&1) || status=$?
+[[ $status == 2 && $text == *"--only: no name contains 'nobody'; there are 'weir epoll'"* ]] ||
+  wrong "it left with $status and did not name the servers"
