@@ -295,6 +295,24 @@ Expected<void> Fields::merge(const Fields& other) noexcept {
   return {};
 }
 
+Expected<void> Fields::append_all(std::span<const Field> lines) noexcept {
+  for (const Field& line : lines) {
+    if (auto set = append(line.name, line.value); !set) return set;
+  }
+  return {};
+}
+
+Expected<void> Fields::merge(std::span<const Field> lines) noexcept {
+  if (empty() && suppressed_ == 0) {
+    auto set = append_all(lines);
+    if (!set) clear();
+    return set;
+  }
+  Fields given;
+  if (auto set = given.append_all(lines); !set) return set;
+  return merge(given);
+}
+
 bool Fields::remove(std::string_view name) noexcept {
   note_presence(name, true);
   const Group group = find(name);

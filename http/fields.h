@@ -49,6 +49,9 @@ class Fields {
   Expected<void> append(std::string_view name, std::string_view value) noexcept;
   // set() for each name of `other`; into an empty one it is a copy. After an error some may be set.
   Expected<void> merge(const Fields& other) noexcept;
+  // The same with lines, of which those of one name stay together. After an error in one of them
+  // none is set.
+  Expected<void> merge(std::span<const Field> lines) noexcept;
   // True when there was such a line. Removing Date, Connection, Content-Length, Transfer-Encoding
   // or Host, there or not, also keeps it from being added when the head is sent.
   bool remove(std::string_view name) noexcept;
@@ -108,6 +111,7 @@ class Fields {
   std::uint32_t copy_in(std::string_view text) noexcept;
   void splice(Group old, std::size_t count) noexcept;
   Expected<void> copy(const Fields& other) noexcept;
+  Expected<void> append_all(std::span<const Field> lines) noexcept;
   void note_presence(std::string_view name, bool removed) noexcept;
   Expected<void> add_lines(std::string_view name, std::span<const std::string_view> values,
                            bool keep_old) noexcept;

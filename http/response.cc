@@ -40,11 +40,7 @@ Expected<void> Response::set_status(int status, std::string_view reason) {
 Expected<void> Response::write_head(int status, std::string_view reason,
                                     std::initializer_list<Field> headers) {
   if (const auto set = set_status(status, reason); !set) return set;
-  Fields given;
-  for (const Field& field : headers) {
-    if (const auto set = given.append(field.name, field.value); !set) return set;
-  }
-  if (const auto merged = fields_.merge(given); !merged) return merged;
+  if (const auto set = fields_.merge(headers); !set) return set;
   return settle_head({});
 }
 
@@ -89,9 +85,7 @@ Expected<void> Response::write_processing() { return write_interim(kProcessingHe
 
 Expected<void> Response::write_early_hints(std::initializer_list<Field> headers) {
   Fields fields;
-  for (const Field& field : headers) {
-    if (const auto set = fields.append(field.name, field.value); !set) return set;
-  }
+  if (const auto set = fields.merge(headers); !set) return set;
   std::string head;
   if (const auto appended = append_early_hints(fields, head); !appended) return appended;
   return write_interim(head);

@@ -26,12 +26,19 @@ class Event {
   Event() noexcept = default;
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  ~Event() { clear(); }
+  ~Event() {
+    clear();
+    delete spare_;
+  }
 
-  // Removes all listeners. Not while the event is being emitted.
+  // Removes all listeners; keeps memory for one, so that the same subject used again and again
+  // allocates nothing. Not while the event is being emitted.
   void clear() noexcept {
-    while (first_ != nullptr) delete std::exchange(first_, first_->next);
-    last_ = nullptr;
+    while (first_ != nullptr) {
+      Node& dead = *std::exchange(first_, first_->next);
+      if (first_ == nullptr) last_ = nullptr;
+      discard(dead);
+    }
     live_ = 0;
     dropped_any_ = false;
   }
@@ -40,7 +47,8 @@ class Event {
 
   ListenerId add(Listener listener, bool once) {
     last_id_ = next_listener_id();
-    Node* node = new Node{std::move(listener), nullptr, last_id_, once, kInUse};
+    Node* node = spare_ == nullptr ? new Node : std::exchange(spare_, nullptr);
+    *node = {std::move(listener), nullptr, last_id_, once, kInUse};
     (last_ == nullptr ? first_ : last_->next) = node;
     last_ = node;
     ++live_;
@@ -89,6 +97,16 @@ class Event {
   };
   static constexpr std::uint64_t kInUse = UINT64_MAX;
 
+  // What the listener holds may add or remove others when it goes.
+  void discard(Node& node) noexcept {
+    node.listener.reset();
+    if (spare_ == nullptr) {
+      spare_ = &node;
+    } else {
+      delete &node;
+    }
+  }
+
   void drop(Node& node, std::uint64_t emission) noexcept {
     if (node.dropped_in != kInUse) return;
     node.dropped_in = emission;
@@ -119,6 +137,7 @@ class Event {
   Node* last_ = nullptr;
   ListenerId last_id_ = ListenerId::none;
   std::uint32_t live_ = 0;
+  Node* spare_ = nullptr;
   std::uint32_t emitting_ = 0;
   std::uint64_t emissions_ = 0;
   bool dropped_any_ = false;

@@ -161,16 +161,7 @@ TEST_P(AllocationTest, PostedAndDeferredTasksAllocateNothing) {
   expect_none(count(turn, [&] { return ran > 210'000; }));
 }
 
-std::vector<BackendCase> counted_backends() {
-  std::vector<BackendCase> cases = all_backends();
-  std::erase_if(cases, [](const BackendCase& backend) {
-    return backend.name != "epoll" && backend.name != "io_uring" && backend.name != "sim";
-  });
-  return cases;
-}
-
-INSTANTIATE_TEST_SUITE_P(Backends, AllocationTest, testing::ValuesIn(counted_backends()),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(Backends, AllocationTest, testing::ValuesIn(main_backends()), case_name);
 
 }  // namespace
 }  // namespace weir::test

@@ -80,6 +80,15 @@ inline std::vector<BackendCase> all_backends() {
   return cases;
 }
 
+// One of each kind.
+inline std::vector<BackendCase> main_backends() {
+  std::vector<BackendCase> cases = all_backends();
+  std::erase_if(cases, [](const BackendCase& backend) {
+    return backend.name != "epoll" && backend.name != "io_uring" && backend.name != "sim";
+  });
+  return cases;
+}
+
 inline std::string case_name(const testing::TestParamInfo<BackendCase>& info) {
   return info.param.name;
 }

@@ -138,15 +138,7 @@ TEST_P(CoroAllocationTest, AConnectionCostsOneAllocationMoreThanWithCallbacks) {
   EXPECT_EQ(with_coroutines, with_callbacks + kConnections);
 }
 
-std::vector<BackendCase> counted_backends() {
-  std::vector<BackendCase> cases = all_backends();
-  std::erase_if(cases, [](const BackendCase& backend) {
-    return backend.name != "epoll" && backend.name != "io_uring" && backend.name != "sim";
-  });
-  return cases;
-}
-
-INSTANTIATE_TEST_SUITE_P(Backends, CoroAllocationTest, testing::ValuesIn(counted_backends()),
+INSTANTIATE_TEST_SUITE_P(Backends, CoroAllocationTest, testing::ValuesIn(main_backends()),
                          case_name);
 
 }  // namespace

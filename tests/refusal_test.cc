@@ -291,14 +291,6 @@ TEST(ReserveTest, AHandlerInFrontOfItIsToldWhenThereIsNoMore) {
   EXPECT_TRUE(memory::is_plentiful());
 }
 
-std::vector<BackendCase> main_backends() {
-  std::vector<BackendCase> cases = all_backends();
-  std::erase_if(cases, [](const BackendCase& backend) {
-    return backend.name != "epoll" && backend.name != "io_uring" && backend.name != "sim";
-  });
-  return cases;
-}
-
 INSTANTIATE_TEST_SUITE_P(Backends, RefusalTest, testing::ValuesIn(main_backends()), case_name);
 
 }  // namespace

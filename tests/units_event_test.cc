@@ -219,6 +219,43 @@ TEST(Event, ListenersAreDestroyedWhenTheyGo) {
   EXPECT_EQ(witness.use_count(), 1);
 }
 
+TEST(Event, ItCanBeUsedAgainAfterClear) {
+  Event<int> event;
+  int sum = 0;
+  const auto witness = std::make_shared<int>(0);
+  for (int round = 1; round <= 3; ++round) {
+    for (int i = 0; i < round; ++i) event.add([&sum, witness](int n) { sum += n; }, i == 1);
+    event.emit_each([](auto& listener, bool) {
+      listener(1);
+      return true;
+    });
+    event.clear();
+    EXPECT_TRUE(event.empty());
+    EXPECT_EQ(witness.use_count(), 1) << "the memory stays, what was in it does not";
+  }
+  EXPECT_EQ(sum, 1 + 2 + 3);
+}
+
+TEST(Event, WhatAListenerAddsWhenItGoesIsClearedToo) {
+  struct Adds {
+    explicit Adds(Event<>& its_event) : event(&its_event) {}
+    Adds(Adds&& other) noexcept : event(std::exchange(other.event, nullptr)) {}
+    ~Adds() {
+      if (event != nullptr) event->add([] {}, false);
+    }
+    void operator()() const {}
+    Event<>* event;
+  };
+  Event<> event;
+  event.add(Adds(event), false);
+  event.add([] {}, false);
+  event.clear();
+  EXPECT_TRUE(event.empty());
+  int calls = 0;
+  event.emit_each([&](auto&, bool) { return ++calls != 0; });
+  EXPECT_EQ(calls, 0);
+}
+
 TEST(Event, ArgumentsReachEveryListener) {
   Event<const std::string&, int> event;
   std::string seen;

@@ -116,8 +116,9 @@ struct Chunks {
 };
 
 void answer_chunked(Request& request, Response& response) {
-  const auto count = find_number(request.query(), "n", 10);
-  const auto size = find_number(request.query(), "size", 1024);
+  const std::string_view query = request.query();
+  const auto count = find_number(query, "n", 10);
+  const auto size = find_number(query, "size", 1024);
   if (!count || *count > kChunksMax) {
     return answer_text(response, 400, "n is a number from 0 to 1000000\n");
   }
