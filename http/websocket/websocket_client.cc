@@ -82,15 +82,18 @@ struct WebSocketCore::OpeningGuard {
 Expected<WebSocket*> WebSocketCore::connect(Agent& agent, std::string_view url,
                                             const WebSocketClientOptions& options) {
   WebSocketPart& part = WebSocketPart::of(agent.reactor());
-  WebSocketCore* core = part.cores().create(part, options.socket, websocket::Role::client);
+  const auto give_back = [&part](WebSocketCore* unused) {
+    unused->opening_.reset();
+    part.cores().destroy(unused);
+  };
+  std::unique_ptr<WebSocketCore, decltype(give_back)> core(
+      part.cores().create(part, options.socket, websocket::Role::client), give_back);
   if (core == nullptr) return failure({.code = errno_code(ENOMEM)});
   if (auto started = core->start(agent, url, options); !started) {
-    core->opening_.reset();
-    part.cores().destroy(core);
     return std::unexpected(started.error());
   }
   part.add_client(*core);
-  return &core->handle_;
+  return &core.release()->handle_;
 }
 
 Expected<void> WebSocketCore::start(Agent& agent, std::string_view url,
