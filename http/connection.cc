@@ -144,7 +144,7 @@ bool Connection::read() {
   while (!socket_.destroyed()) {
     const bool between = reading_ == nullptr && parser_.is_between_messages();
     const bool nothing = between && input_.empty();  // for the parser to look at
-    if (nothing) drop_used_input();
+    if (nothing && !failure_) drop_used_input();  // a failure's listener gets the packet
     const bool at_end = input_ended_ || at_limit_;
     if ((nothing && !at_end) || !can_read()) return true;
     if (nothing) return end_input();

@@ -359,7 +359,7 @@ bool Connection::retire(Exchange& exchange) {
     return false;
   }
   part_.give_back(exchange);
-  return true;
+  return !gone();  // its listeners may have held the server's owner
 }
 
 // An upgrade waits until it is alone, and everything before it is with the kernel.

@@ -25,8 +25,8 @@ namespace weir::inline v1::http {
 //     }
 //
 // The steps are the same however the input was cut, except that a body may come in more pieces.
-// A head that is in one piece of input is not copied, and allocates only for the list of its fields,
-// when they do not fit in the place that is shared; else the parser copies what it has seen, once.
+// A head that is in one piece of input is not copied, and allocates only when its fields do not fit
+// in the place that is shared; of any other the parser copies what it has seen, once.
 // Owner: one parser a connection. One thread. Bounds: the limits that it was made with; memory
 // grows with what came, up to the head's limit. A refused allocation is ParseError::no_memory.
 class RequestParser : public MessageReader {

@@ -20,32 +20,37 @@ class Spares {
   Spares(const Spares&) = delete;
   Spares& operator=(const Spares&) = delete;
   ~Spares() {
-    while (!spare_.empty()) objects_.destroy(&spare_.pop_front());
+    while (!kept_.empty()) objects_.destroy(&kept_.pop_front());
+    while (!bare_.empty()) objects_.destroy(&bare_.pop_front());
   }
 
   // Null: memory refused.
   T* take() noexcept {
-    if (spare_.empty()) return objects_.create();
-    --spare_count_;
-    return &spare_.pop_back();  // the one whose memory was used last
+    if (!kept_.empty()) {
+      --kept_count_;
+      return &kept_.pop_back();  // the one whose memory was used last
+    }
+    return bare_.empty() ? objects_.create() : &bare_.pop_back();
   }
   // Precondition: no listener of it is running.
   void give_back(T& object) noexcept {
     object.unlink();
-    if (spare_count_ < limits::kSpareExchangesMax) {
+    if (kept_count_ < limits::kSpareExchangesMax) {
       object.reset();
-    } else {  // without the memory that it keeps
+      ++kept_count_;
+      kept_.push_back(object);
+    } else {
       std::destroy_at(&object);
       std::construct_at(&object);
+      bare_.push_back(object);
     }
-    ++spare_count_;
-    spare_.push_back(object);
   }
 
  private:
   Slab<T> objects_;
-  IntrusiveList<T> spare_;
-  std::size_t spare_count_ = 0;
+  IntrusiveList<T> kept_;  // with the memory that they have allocated
+  IntrusiveList<T> bare_;
+  std::size_t kept_count_ = 0;
 };
 
 }  // namespace weir::inline v1::http

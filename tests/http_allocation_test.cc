@@ -1,11 +1,14 @@
 // A server answers again and again what it has answered before, and allocates nothing.
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tests/count_allocations.h"
 #include "tests/reactor_world.h"
+#include "weir/http/limits.h"
 #include "weir/http/server.h"
 #include "weir/net/socket.h"
 
@@ -29,13 +32,16 @@ constexpr std::string_view kLastChunk = "0\r\n\r\n";
 
 class HttpAllocationTest : public ReactorTest {
  protected:
+  void serve(Function<void(Request&, Response&)> handler) {
+    server_ = std::make_unique<http::Server>(reactor());
+    server_->on_request(std::move(handler));
+    const auto bound = server_->listen({.port = 0, .host = "127.0.0.1"});
+    ASSERT_TRUE(bound.has_value());
+    to_ = {.host = "127.0.0.1", .port = bound->port()};
+  }
+
   // Asks a warm server again and again; `last` is what its answer ends with, and only there.
-  AllocationCounts count_answers(std::string_view request, std::string_view last,
-                                 Function<void(Request&, Response&)> handler) {
-    http::Server server(reactor());
-    server.on_request(std::move(handler));
-    const auto bound = server.listen({.port = 0, .host = "127.0.0.1"});
-    EXPECT_TRUE(bound.has_value());
+  AllocationCounts count_answers(std::string_view request, std::string_view last) {
     net::Socket client(reactor());
     std::string answer;
     answer.reserve(64 << 10);
@@ -49,11 +55,17 @@ class HttpAllocationTest : public ReactorTest {
       ++answers;
       socket.write(Buffer::literal(request));
     });
-    EXPECT_TRUE(client.connect({.host = "127.0.0.1", .port = bound->port()}).has_value());
+    EXPECT_TRUE(client.connect(to_).has_value());
     EXPECT_TRUE(run_until([&] { return answers >= kWarmUp; }));
     start_counting();
     EXPECT_TRUE(run_until([&] { return answers >= kWarmUp + kCounted; }));
     return stop_counting();
+  }
+
+  AllocationCounts count_answers(std::string_view request, std::string_view last,
+                                 Function<void(Request&, Response&)> handler) {
+    serve(std::move(handler));
+    return count_answers(request, last);
   }
 
   static void expect_none(const AllocationCounts& counts) {
@@ -66,6 +78,9 @@ class HttpAllocationTest : public ReactorTest {
     request.on_data([&response](Request&, Buffer bytes) { response.write(std::move(bytes)); });
     request.on_end([&response](Request&) { response.end(); });
   }
+
+  std::unique_ptr<http::Server> server_;
+  net::ConnectOptions to_;
 };
 
 TEST_P(HttpAllocationTest, AnAnswerWithAField) {
@@ -96,6 +111,30 @@ TEST_P(HttpAllocationTest, SomebodyLearnsThatItHasGone) {
     response.end("hello!");
   }));
   EXPECT_GE(closed, 2 * (kWarmUp + kCounted - 1));
+}
+
+// More requests in work at the same time than keep their memory.
+TEST_P(HttpAllocationTest, AfterACrowdTooNothingIsAllocated) {
+  constexpr std::size_t kCrowd = 3 * http::limits::kSpareExchangesMax;
+  std::vector<http::ResponseRef> held;
+  bool holds = true;
+  serve([&](Request&, Response& response) {
+    response.set_header("Content-Type", "text/plain");
+    if (!holds) return static_cast<void>(response.end("hello!"));
+    held.push_back(response.weak());
+  });
+  std::vector<std::unique_ptr<net::Socket>> crowd;
+  for (std::size_t i = 0; i < kCrowd; ++i) {
+    net::Socket& one = *crowd.emplace_back(std::make_unique<net::Socket>(reactor()));
+    one.on_connect([](net::Socket& socket) { socket.write(Buffer::literal(kGet)); });
+    ASSERT_TRUE(one.connect(to_).has_value());
+  }
+  ASSERT_TRUE(run_until([&] { return held.size() == kCrowd; }));
+  for (const http::ResponseRef& one : held) one.get()->end("hello!");
+  crowd.clear();
+  ASSERT_TRUE(run_until([&] { return server_->connections() == 0; }));
+  holds = false;
+  expect_none(count_answers(kGet, "hello!"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, HttpAllocationTest, testing::ValuesIn(main_backends()),

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/http_world.h"
+#include "weir/reactor/memory.h"
 
 namespace weir::test {
 namespace {
@@ -143,6 +144,26 @@ TEST_P(ClientErrorTest, ThePacketBeginsWithTheBadMessage) {
   client.send(std::string(kGet) + GET "X : y\r\n\r\n");
   ASSERT_TRUE(run_until_over(client));
   EXPECT_EQ(without_date(client.received()), ok("good") + "mine");
+  EXPECT_EQ(calls, 1);
+}
+
+// Nothing but its end is left of the request when that is refused.
+TEST_P(ClientErrorTest, NorIsThePacketLostWhenTrailersFindNoMemory) {
+  RULES("4.3.7.4");
+  serve([](Request& request, Response&) {
+    request.resume();
+    memory::set_gate([](std::size_t) noexcept { return false; });
+  });
+  const std::string request = CHUNKED "1\r\na\r\n0\r\nT: v\r\n\r\n";
+  int calls = 0;
+  server().on_client_error([&](const ClientError& error, Socket& socket) {
+    memory::set_gate(nullptr);
+    ++calls;
+    EXPECT_EQ(error.status, 503);
+    EXPECT_EQ(error.packet, request);
+    socket.end("mine");
+  });
+  EXPECT_EQ(ask(request), "mine");
   EXPECT_EQ(calls, 1);
 }
 

@@ -2,6 +2,8 @@
 // destruction.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -198,6 +200,29 @@ TEST_P(ServerCloseTest, AHandlerMayDestroyItsServer) {
   EXPECT_EQ(seen_.size(), 2U) << "one of them the idle one's";
   EXPECT_EQ(seen_[1].events + seen_[1].response_events, "");
   EXPECT_EQ(more, 0);
+}
+
+// It goes with the memory of the first one's listeners, before anybody hears of the second one.
+TEST_P(ServerCloseTest, AListenerMayHoldItsServer) {
+  RULES("4.5.7.14");
+  start_noted();
+  bool served = true;
+  server().on_request([&](Request& request, Response& response) {
+    if (request.target() != "/held/0") return;
+    auto held = std::unique_ptr<http::Server, std::function<void(http::Server*)>>(
+        server_.release(), [&](http::Server* last) {
+          delete last;
+          served = false;
+        });
+    response.on_close([held = std::make_shared<decltype(held)>(std::move(held))](Response&) {});
+  });
+  HttpClient& client = dial();
+  client.send(get("/held/0") + get("/held/1"));
+  ASSERT_TRUE(run_until_seen(2));
+  ASSERT_TRUE(client.socket().reset_and_destroy());
+  ASSERT_TRUE(run_until([&] { return !served; }));
+  EXPECT_EQ(seen_[0].events + seen_[0].response_events, "end aborted ECONNRESET close close ");
+  EXPECT_EQ(seen_[1].events + seen_[1].response_events, "end ");
 }
 
 TEST_P(ServerCloseTest, OneThatDoesNotListenSaysSo) {

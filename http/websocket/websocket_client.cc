@@ -1,5 +1,6 @@
 // A client's handshake.
 #include <algorithm>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
