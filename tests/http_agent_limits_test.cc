@@ -373,9 +373,9 @@ TEST_P(AgentLimitsTest, TheTimeLimitCountsWhileItWaits) {
   get("/0");
   RequestOptions options = server.at("/1");
   options.time_limit = 30ms;
+  const Instant begin = reactor().now();
   Asked& limited = ask(options);
   get("/2");
-  const Instant begin = reactor().now();
   ASSERT_TRUE(run_until_over(limited));
   EXPECT_GE(reactor().now() - begin, 30ms);
   EXPECT_EQ(limited.outcome(), "ETIMEDOUT");
