@@ -15,6 +15,9 @@ class WebSocketQueueTest : public WebSocketTest {
     HttpClient& raw = dial_raw();
     EXPECT_TRUE(run_until([&] { return peers_.size() == 1; }));
     stall(raw, peer().socket(), 1 << 20);
+    // What it sends says how much room it has now, which may be more than it said last.
+    raw.send(frame(0x8a, "unasked"));
+    stall(raw, peer().socket(), 1 << 20);
     return raw;
   }
   // The queue has exactly so many bytes then. More than 64 KiB are to be missing.

@@ -163,6 +163,10 @@ class WebSocketTest : public HttpTest {
   // the kernel does not take.
   void stall(HttpClient& raw, WebSocket& socket, std::size_t queued) {
     raw.socket().pause();
+    // Buffers of a fixed size: left alone, TCP makes them larger when it likes.
+    constexpr int kKernelBuffer = 1 << 17;
+    raw.socket().set_buffer_sizes(kKernelBuffer, kKernelBuffer);
+    socket.socket()->set_buffer_sizes(kKernelBuffer, kKernelBuffer);
     const std::string filler(1 << 18, 'x');
     int still = 0;  // rounds in which the kernel has taken nothing
     for (int i = 0; i < 1000 && still < 10; ++i) {
