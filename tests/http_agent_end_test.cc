@@ -288,6 +288,28 @@ TEST_P(AgentGoesTest, InTheConnectionsOfAnotherOne) {
   EXPECT_EQ(server.open(), 1U);
 }
 
+// It goes with the memory of the first one's listeners, before anybody hears of the second one.
+TEST_P(AgentGoesTest, WithTheListenerThatHoldsIt) {
+  RULES("4.7.9.4");
+  Peer& server = serve_all();
+  auto agent = std::make_shared<http::Agent>(reactor(), AgentOptions{.max_sockets = 1});
+  const std::weak_ptr<http::Agent> there = agent;
+  std::string told;
+  const auto first = agent->get(server.at(), [&](ClientResponse& response) {
+    told += "response ";
+    response.resume();
+  });
+  ASSERT_TRUE(first.has_value());
+  const auto second = agent->get(server.at());
+  ASSERT_TRUE(second.has_value());
+  (*second)->on_error([&](ClientRequest&, const Error&) { told += "another's error "; });
+  (*second)->on_close([&](ClientRequest&) { told += "another's close "; });
+  (*first)->on_close([&, held = std::move(agent)](ClientRequest&) { told += "close "; });
+  ASSERT_TRUE(run_until([&] { return there.expired(); }));
+  ASSERT_TRUE(run_until_open(server, 0));
+  EXPECT_EQ(told, "response close ");
+}
+
 // ---- Statistics ----
 
 TEST_P(AgentEndTest, StatisticsAreExactAtEachMoment) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -113,6 +114,30 @@ TEST(HttpFields, MergedIntoEmptyOnesTheyAreACopy) {
   }
   ASSERT_TRUE(fields.merge(Fields()));
   EXPECT_TRUE(fields.empty());
+}
+
+TEST(HttpFields, LinesOfOneNameAreMergedTogether) {
+  constexpr http::Field kLines[] = {{"b", "3"}, {"C", "6"}, {"B", "4"}};
+  Fields fields;
+  ASSERT_TRUE(fields.merge(kLines));
+  EXPECT_EQ(text_of(fields), "b: 3\r\nb: 4\r\nC: 6\r\n");
+  fields.clear();
+  ASSERT_TRUE(fields.set("A", "1"));
+  ASSERT_TRUE(fields.set("B", {"1", "2"}));
+  ASSERT_TRUE(fields.merge(kLines));
+  EXPECT_EQ(text_of(fields), "A: 1\r\nb: 3\r\nb: 4\r\nC: 6\r\n");
+  ASSERT_TRUE(fields.merge(std::span<const http::Field>()));
+  EXPECT_EQ(text_of(fields), "A: 1\r\nb: 3\r\nb: 4\r\nC: 6\r\n");
+}
+
+TEST(HttpFields, OfLinesWithAnErrorNoneIsMerged) {
+  constexpr http::Field kLines[] = {{"A", "2"}, {"C", "3"}, {"a b", "4"}};
+  Fields fields;
+  EXPECT_FALSE(fields.merge(kLines));
+  EXPECT_EQ(text_of(fields), "");
+  ASSERT_TRUE(fields.set("A", "1"));
+  EXPECT_FALSE(fields.merge(kLines));
+  EXPECT_EQ(text_of(fields), "A: 1\r\n");
 }
 
 TEST(HttpFields, AFieldThatWasUnwantedIsNotWhenItIsMergedIn) {
