@@ -407,7 +407,8 @@ bool EpollBackend::attempt_receive(Op& op, Entry& entry, Completion& completion)
   entry.starved = false;
   const std::int32_t result = posix::receive(op.fd, room);
   if (result == -EAGAIN) {
-    entry.in_ready = false;
+    entry.in_ready = entry.read_to_the_end && posix::is_readable(op.fd);
+    if (entry.in_ready) attempts_.push_back(op);
     return false;
   }
   if (result <= 0) {

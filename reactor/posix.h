@@ -84,6 +84,11 @@ std::int32_t send(int fd, std::string_view bytes) noexcept;
 int connect(int fd, const std::byte* system, std::uint32_t size) noexcept;
 // What is true of `fd` at this moment.
 Events poll_now(int fd, Events wanted) noexcept;
+// Of a TCP socket that has nothing to give (EAGAIN). Where the next byte is urgent (tcp(7)) and a
+// signal is pending, tcp_recvmsg() says so although it has.
+inline bool is_readable(int fd) noexcept {
+  return (poll_now(fd, {Events::readable}).bits & Events::readable) != 0;
+}
 int process_id() noexcept;
 bool set_close_on_exec(int fd) noexcept;  // false: not open
 // Sets O_NONBLOCK and FD_CLOEXEC.

@@ -1,117 +1,14 @@
 #include "reactor/uring_backend.h"
 
-#include <liburing.h>
 #include <poll.h>
 
 #include <algorithm>
 #include <cerrno>
 
-#include "reactor/kernel_backend.h"
 #include "reactor/uring_abi.h"
-#include "reactor/uring_buffers.h"
-#include "reactor/uring_datagrams.h"
-#include "reactor/uring_prepare.h"
-#include "reactor/uring_probe.h"
-#include "reactor/uring_requests.h"
-#include "reactor/uring_state.h"
-#include "reactor/uring_thread.h"
 #include "reactor/uring_zero_copy.h"
 
 namespace weir::inline v1::uring {
-namespace {
-
-class UringBackend final : public KernelBackend {
- public:
-  UringBackend(posix::Fd wake, UringRing ring, const UringOptions& options) noexcept
-      : KernelBackend(std::move(wake)),
-        datagrams_(counters_, options.buffer_ring),
-        ring_(std::move(ring)),
-        options_(options),
-        arena_(*ring_.pool) { zero_copy().set_available(ring_.zero_copy); }
-
-  BackendKind kind() const noexcept override { return BackendKind::io_uring; }
-  void submit(Op& op) noexcept override;
-  void cancel(Op& op) noexcept override;
-  std::size_t send_or_submit(SendOp& op) noexcept override;
-  std::size_t poll(Instant until, std::span<Completion> batch) noexcept override;
-  void run_begins() noexcept override { thread_.run_begins(); }
-  void run_ends() noexcept override { thread_.run_ends(ring_.ring.get()); }
-  void release(int fd) noexcept override {
-    files().forget(fd);
-    if (fds_[fd].operations != 0) return;
-    fds_[fd] = {};
-    datagrams_.forget(fd);
-  }
-  void close(int fd) noexcept override;
-  void prepare(Instant until) noexcept override;
-  std::size_t live_chunks() const noexcept override { return ring_.pool->live_chunks(); }
-  bool memory_in_demand() const noexcept override { return ring_.pool->in_demand(); }
-  void trim_memory() noexcept override { ring_.pool->trim(); }
-  Datagrams& datagrams() noexcept override { return datagrams_; }
-  void note_failed_send(int fd) noexcept override { fds_[fd].send_took_error = true; }
-
- protected:
-  int source_fd() noexcept override;
-
- private:
-  io_uring& ring() noexcept { return *ring_.ring; }
-  void enter(Instant until) noexcept {
-    ++counters_.system_calls;
-    uring::enter(ring(), until);
-  }
-  // Submissions.
-  void lose_ring() noexcept;
-  void queue_waiting() noexcept;
-  io_uring_sqe* get_sqe() noexcept;
-  void arm(Op& op) noexcept;
-  Role arm_recv(Op& op, io_uring_sqe* sqe) noexcept;
-  void send_cancel(Op& op) noexcept;
-  void arm_wake() noexcept;
-  void flush_sends() noexcept;
-  void send_tried(SendOp& op, std::int32_t result) noexcept;
-  // Completions.
-  std::size_t reap(std::span<Completion> batch) noexcept;
-  bool on_cqe(const io_uring_cqe& cqe, Completion& out) noexcept;
-  void on_cancel_answer(std::uint64_t target, std::int32_t result) noexcept;
-  bool on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_send(Op& op, std::uint32_t wanted, std::int32_t result, Completion& out) noexcept;
-  bool on_send_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_read(ReadOp& op, std::int32_t result, Completion& out) noexcept;
-  bool on_poll(PollOp& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept;
-  bool last(Op& op, std::int32_t result, Completion& out) noexcept;
-  void finish(Op& op, std::int32_t result) noexcept;
-  bool continue_or_end(Op& op) noexcept;
-  // Receives without a buffer ring, and without memory.
-  std::size_t run_receives(std::span<Completion> batch) noexcept;
-  bool receive_now(Op& op, Completion& out) noexcept;
-  void feed_starved() noexcept;
-  void starve(Op& op) noexcept {
-    starved_.push_back(op);
-    starved_news_ = true;
-  }
-
-  UringDatagrams datagrams_;  // goes behind the ring
-  UringRing ring_;
-  UringOptions options_;
-  ReceiveArena arena_;  // used without a buffer ring only
-  Requests requests_;
-  PagedTable<FdState> fds_;
-  IntrusiveList<Op> sends_;     // submitted this turn, with the kernel at the next poll()
-  IntrusiveList<Op> blocked_;   // found the submission queue full
-  IntrusiveList<Op> readable_;  // receives without a buffer ring whose fd has bytes
-  IntrusiveList<Op> starved_;   // receives without memory, first come, first served
-  std::vector<std::uint64_t> blocked_cancels_;  // user_data of requests to cancel
-  std::uint64_t returned_seen_ = 0;
-  posix::Fd event_fd_;
-  RingThread thread_{options_.register_ring_fd};
-  SendCount send_count_;
-  bool wake_armed_ = false;      // a poll on the wake fd is with the kernel
-  bool starved_news_ = false;    // a receive in starved_ has no watch yet
-};
 
 // A ring has one issuer. When the reactor is destroyed by another thread than ran it, the ring is
 // closed, which soon cancels everything in the kernel, and every operation ends. Before, what that
@@ -208,18 +105,6 @@ void UringBackend::arm(Op& op) noexcept {
   io_uring_sqe_set_data64(sqe, user_data);
 }
 
-Role UringBackend::arm_recv(Op& op, io_uring_sqe* sqe) noexcept {
-  if (ring_.buffers == nullptr) {
-    io_uring_prep_poll_multishot(sqe, op.fd, kReadableMask);
-    return Role::readiness;
-  }
-  io_uring_prep_recv(sqe, op.fd, nullptr, 0, 0);
-  if (!ring_.pool->in_demand()) sqe->ioprio |= IORING_RECV_MULTISHOT;  // see BufferPool
-  sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = BufferRing::kGroup;
-  return Role::operation;
-}
-
 void UringBackend::cancel(Op& op) noexcept {
   if (op.slot == Op::kNoSlot || op.state != OpState::submitted) return;
   op.state = OpState::cancelling;
@@ -287,6 +172,7 @@ void UringBackend::queue_waiting() noexcept {
   retried.splice_back(blocked_);
   while (!retried.empty()) arm(retried.pop_front());
   flush_sends();
+  if (!promised_.empty()) renew_promised();
   feed_starved();
 }
 
@@ -296,15 +182,16 @@ std::size_t UringBackend::poll(Instant until, std::span<Completion> batch) noexc
   if (ring_.ring == nullptr) return local_.take(batch);
   queue_waiting();
   std::size_t count = local_.empty() ? 0 : take_local(batch);
-  const bool must_enter = skipped_kernel_ || io_uring_sq_ready(&ring()) != 0;
+  const bool owes = !promised_.empty() && io_uring_cq_ready(&ring()) == 0;
+  const bool must_enter = skipped_kernel_ || io_uring_sq_ready(&ring()) != 0 || owes;
   if (count != 0 && !must_enter) {
     skipped_kernel_ = true;
     counters_.completions += count;
     return count;
   }
   skipped_kernel_ = false;
-  const bool work_here =
-      count != 0 || !readable_.empty() || !blocked_.empty() || io_uring_cq_ready(&ring()) != 0;
+  const bool work_here = count != 0 || owes || !readable_.empty() || !blocked_.empty() ||
+                         io_uring_cq_ready(&ring()) != 0;
   const bool only_looks = !work_here && !must_enter && until == Instant::min();
   if (only_looks && !kernel_has_more(ring())) return 0;
   if (!work_here || must_enter || !readable_.empty()) enter(work_here ? Instant::min() : until);
@@ -409,36 +296,6 @@ bool UringBackend::on_accept(Op& op, const io_uring_cqe& cqe, Completion& out) n
   return true;
 }
 
-bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
-  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  if (cqe.res > 0) {
-    Buffer received = ring_.buffers->take(cqe.flags, static_cast<std::size_t>(cqe.res));
-    if (more) {
-      ++counters_.multishot_receives;
-    } else {
-      continue_or_end(op);
-    }
-    out = {.op = &op,
-           .result = cqe.res,
-           .more = true,
-           .buffer = deliverable(*ring_.pool, std::move(received))};
-    return true;
-  }
-  WEIR_ASSERT(!more);
-  if (cqe.res == -ENOBUFS) {
-    ++counters_.ring_dry;
-    if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
-    starve(op);
-    return false;
-  }
-  if (is_passing(op, cqe.res)) return continue_or_end(op);
-  // An error of the connection is told whatever was cancelled: it will not be told again.
-  const FdState& fd = fds_[op.fd];
-  const bool doubtful = cqe.res == 0 && (fd.send_in_ring || fd.send_took_error);
-  if (doubtful && posix::is_torn_down(op.fd)) return last(op, -ECONNRESET, out);
-  return last(op, cqe.res, out);
-}
-
 bool UringBackend::on_send(Op& op, std::uint32_t wanted, std::int32_t result,
                            Completion& out) noexcept {
   FdState& fd = fds_[op.fd];
@@ -497,158 +354,6 @@ bool UringBackend::on_datagrams(Op& op, const io_uring_cqe& cqe, Completion& out
   return true;
 }
 
-// A receive without a buffer ring learns here that its fd may have bytes.
-bool UringBackend::on_readiness(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
-  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  FdState& fd = fds_[op.fd];
-  if (cqe.res > 0 && (static_cast<unsigned>(cqe.res) & ~unsigned{POLLIN}) != 0) {
-    fd.read_to_the_end = true;
-  }
-  if (!more && fd.ending) {
-    fd.ending = false;
-    return last(op, fd.final_result, out);
-  }
-  if (!more && op.state == OpState::cancelling) {
-    op.unlink();
-    return last(op, -ECANCELED, out);
-  }
-  if (!more && cqe.res < 0) {
-    op.unlink();
-    return is_passing(op, cqe.res) ? continue_or_end(op) : last(op, cqe.res, out);
-  }
-  if (op.state == OpState::cancelling || fd.ending) return false;
-  if (fd.starved && cqe.res > 0 && (static_cast<unsigned>(cqe.res) & POLLERR) != 0) {
-    op.unlink();
-    const int error = posix::get_fact(op.fd, SocketFact::pending_error);
-    const std::int32_t result = error > 0 ? -error : -ECONNRESET;
-    if (!more) return last(op, result, out);
-    fd.ending = true;
-    fd.final_result = result;
-    send_cancel(op);
-    return false;
-  }
-  if (!more) {
-    op.unlink();
-    continue_or_end(op);
-  } else {
-    ++counters_.multishot_receives;
-  }
-  // Without room in the submission queue the op waits in `blocked_`; armed again, the poll reports
-  // the same bytes.
-  if (!op.linked()) readable_.push_back(op);
-  return false;
-}
-
-std::size_t UringBackend::run_receives(std::span<Completion> batch) noexcept {
-  std::size_t count = 0;
-  while (count < batch.size() && !readable_.empty()) {
-    if (receive_now(readable_.pop_front(), batch[count])) ++count;
-  }
-  return count;
-}
-
-bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
-  FdState& fd = fds_[op.fd];
-  if (!fd.type_known) {
-    fd.type_known = true;
-    fd.short_read_empties = posix::is_tcp(op.fd);
-  }
-  const std::span<char> room = arena_.room();
-  if (room.empty() && ring_.pool->available()) {
-    // Below the pool's limit it is the system that has no memory: nothing may ever come back.
-    fd.ending = true;
-    fd.final_result = -ENOMEM;
-    send_cancel(op);
-    return false;
-  }
-  fd.starved = room.empty();
-  if (room.empty()) {
-    ++counters_.ring_dry;
-    starve(op);
-    return false;
-  }
-  ++counters_.system_calls;
-  const std::int32_t result = posix::receive(op.fd, room);
-  if (result == -EAGAIN) return false;
-  if (result <= 0) {
-    // The readiness poll must end before the owner may close the fd.
-    const bool swallowed =
-        result == 0 && (fd.send_in_ring || fd.send_took_error) && posix::is_torn_down(op.fd);
-    fd.ending = true;
-    fd.final_result = swallowed ? -ECONNRESET : result;
-    send_cancel(op);
-    return false;
-  }
-  const auto size = static_cast<std::size_t>(result);
-  out = {.op = &op,
-         .result = result,
-         .more = true,
-         .buffer = deliverable(*ring_.pool, arena_.commit(size))};
-  const bool emptied = size < room.size() && fd.short_read_empties && !fd.read_to_the_end;
-  if (!emptied) readable_.push_back(op);
-  return true;
-}
-
-// Starved receives are armed again when memory is back, a few for each chunk; the others watch for
-// a reset meanwhile. None is armed on an empty ring: it would fail at once, for ever.
-void UringBackend::feed_starved() noexcept {
-  if (ring_.buffers != nullptr) ring_.buffers->replenish();
-  if (starved_.empty()) return;
-  const bool news = std::exchange(starved_news_, false);
-  if (ring_.buffers == nullptr) {
-    if (ring_.pool->returned() != returned_seen_) readable_.splice_back(starved_);
-    returned_seen_ = ring_.pool->returned();
-    return;
-  }
-  std::size_t feed = ring_.buffers->filled() * limits::kStarvedRearmsPerChunk;
-  if (feed == 0 && !news) return;
-  IntrusiveList<Op> waiting;
-  waiting.splice_back(starved_);
-  while (!waiting.empty()) {
-    Op& op = waiting.pop_front();
-    if (feed > 0) {
-      --feed;
-      if (op.slot != kQueuedSlot) {
-        send_cancel(op);  // its watch; the receive is armed when the watch has ended
-      } else {
-        ++counters_.multishot_rearms;
-        arm(op);
-      }
-      continue;
-    }
-    starved_.push_back(op);
-    if (op.slot != kQueuedSlot) continue;
-    if (io_uring_sqe* sqe = get_sqe(); sqe != nullptr) {
-      const std::uint64_t user_data = requests_.attach(op, Role::starved_watch);
-      io_uring_prep_poll_multishot(sqe, op.fd, kHangupMask);
-      io_uring_sqe_set_data64(sqe, user_data);
-    }
-  }
-}
-
-bool UringBackend::on_starved_watch(Op& op, const io_uring_cqe& cqe, Completion& out) noexcept {
-  const bool more = (cqe.flags & IORING_CQE_F_MORE) != 0;
-  const bool reset = cqe.res > 0 && (static_cast<unsigned>(cqe.res) & POLLERR) != 0;
-  FdState& fd = fds_[op.fd];
-  if (reset && !fd.ending && op.state != OpState::cancelling) {
-    fd.ending = true;
-    const int error = posix::get_fact(op.fd, SocketFact::pending_error);
-    fd.final_result = error > 0 ? -error : -ECONNRESET;
-    op.unlink();
-    if (more) send_cancel(op);
-  }
-  if (more) return false;
-  if (fd.ending) {
-    fd.ending = false;
-    return last(op, fd.final_result, out);
-  }
-  if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
-  op.unlink();
-  ++counters_.multishot_rearms;
-  arm(op);
-  return false;
-}
-
 void UringBackend::close(int fd) noexcept {
   WEIR_ASSERT(fds_[fd].operations == 0);
   release(fd);
@@ -677,10 +382,10 @@ void UringBackend::prepare(Instant until) noexcept {
   check_entry(io_uring_submit_and_get_events(&ring()));
   if (event_fd_) posix::drain_eventfd(event_fd_.get());
   prepare_host(until, kernel_has_more(ring()) || io_uring_cq_ready(&ring()) != 0 ||
-                          !local_.empty() || !readable_.empty() || !blocked_.empty());
+                          !local_.empty() || !readable_.empty() || !blocked_.empty() ||
+                          !promised_.empty());
 }
 
-}  // namespace
 }  // namespace weir::inline v1::uring
 
 namespace weir::inline v1 {
