@@ -92,10 +92,7 @@ class UringBackend final : public KernelBackend {
   std::size_t run_receives(std::span<Completion> batch) noexcept;
   bool receive_now(Op& op, Completion& out) noexcept;
   void feed_starved() noexcept;
-  void starve(Op& op) noexcept {
-    starved_.push_back(op);
-    starved_news_ = true;
-  }
+  void starve(Op& op) noexcept;
 
   UringDatagrams datagrams_;  // goes behind the ring
   UringRing ring_;

@@ -177,6 +177,11 @@ bool UringBackend::receive_now(Op& op, Completion& out) noexcept {
   return true;
 }
 
+void UringBackend::starve(Op& op) noexcept {
+  starved_.push_back(op);
+  starved_news_ = true;
+}
+
 // Starved receives are armed again when memory is back, a few for each chunk; the others watch for
 // a reset meanwhile. None is armed on an empty ring: it would fail at once, for ever.
 void UringBackend::feed_starved() noexcept {
