@@ -42,6 +42,9 @@ bool UringBackend::on_recv(Op& op, const io_uring_cqe& cqe, Completion& out) noe
     return true;
   }
   WEIR_ASSERT(!more);
+  // One that has found nothing too often the kernel leaves to a worker thread, which takes a whole
+  // chunk beforehand.
+  if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) ring_.buffers->take(cqe.flags, 0);
   if (cqe.res == -ENOBUFS) {
     ++counters_.ring_dry;
     if (op.state == OpState::cancelling) return last(op, -ECANCELED, out);
