@@ -74,9 +74,13 @@ inline std::vector<BackendCase> file_thread_backends() {
   };
 }
 
+inline std::vector<BackendCase> simulator() {
+  return {{.name = "sim", .options = {.kind = BackendKind::sim}}};
+}
+
 inline std::vector<BackendCase> all_backends() {
   std::vector<BackendCase> cases = kernel_backends();
-  cases.push_back({.name = "sim", .options = {.kind = BackendKind::sim}});
+  cases.push_back(simulator().front());
   return cases;
 }
 
@@ -130,6 +134,10 @@ class BackendTest : public testing::TestWithParam<BackendCase> {
                            weir::test::case_name)
 #define WEIR_ON_KERNEL_BACKENDS(Suite)                                                        \
   INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::kernel_backends()), \
+                           weir::test::case_name)
+// What times exactly: on a machine that is busy with others a kernel's clock goes on meanwhile.
+#define WEIR_ON_SIM(Suite)                                                               \
+  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::ValuesIn(weir::test::simulator()), \
                            weir::test::case_name)
 
 }  // namespace weir::test

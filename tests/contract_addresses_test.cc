@@ -460,7 +460,7 @@ TEST_P(AddressesInTimeTest, OneConnectionSurvivesWhateverTheTiming) {
   }
 }
 
-WEIR_ON_SIM_BACKEND(AddressesInTimeTest);
+WEIR_ON_SIM(AddressesInTimeTest);
 
 }  // namespace
 }  // namespace weir::test

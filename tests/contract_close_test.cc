@@ -596,10 +596,7 @@ TEST_P(CloseInTimeTest, HalfAConnectionLastsForDays) {
   expect_all_gone();
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, CloseInTimeTest,
-                         testing::Values(BackendCase{.name = "sim",
-                                                     .options = {.kind = BackendKind::sim}}),
-                         case_name);
+WEIR_ON_SIM(CloseInTimeTest);
 
 // ---- What only kernels have ----
 

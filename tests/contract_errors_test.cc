@@ -291,10 +291,6 @@ TEST_P(SilentProgramTest, AServerOutlivesARudePeer) {
 
 WEIR_ON_ALL_BACKENDS(SilentProgramTest);
 
-std::vector<BackendCase> simulator() {
-  return {{.name = "sim", .options = {.kind = BackendKind::sim}}};
-}
-
 class SilentHoursTest : public SilentProgramTest {};
 
 TEST_P(SilentHoursTest, OneLineASecondAtMost) {
@@ -310,7 +306,7 @@ TEST_P(SilentHoursTest, OneLineASecondAtMost) {
   EXPECT_EQ(reactor_->counters().unhandled_errors, 9U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, SilentHoursTest, testing::ValuesIn(simulator()), case_name);
+WEIR_ON_SIM(SilentHoursTest);
 
 // A program whose policy is to abort.
 void abort_at_an_unhandled_error() {

@@ -604,8 +604,7 @@ TEST_P(VirtualRefTest, AConnectWithoutAnAnswerHolds) {
   EXPECT_TRUE(unreffed.connecting());
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualRefTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualRefTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -660,8 +660,7 @@ TEST_P(VirtualListenTest, TheFirstAddressOfANameIsBound) {
   EXPECT_EQ(outcome({.host = "127.0.0.3", .port = 8000}), "ECONNREFUSED");
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualListenTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualListenTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -18,10 +18,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::vector<BackendCase> simulator() {
-  return {{.name = "sim", .options = {.kind = BackendKind::sim}}};
-}
-
 // Answers every question at once: with the same addresses, or else with an error.
 class TableResolver final : public net::Resolver {
  public:
@@ -295,7 +291,7 @@ TEST_P(MillisecondTest, TheAttemptTimeoutAndThePatienceOfDrainToo) {
   EXPECT_EQ(until([&] { return peer_record_.closes != 0; }), 17);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, MillisecondTest, testing::ValuesIn(simulator()), case_name);
+WEIR_ON_SIM(MillisecondTest);
 
 class UnitsTest : public PairTest {};
 

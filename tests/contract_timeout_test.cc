@@ -678,8 +678,7 @@ TEST_P(VirtualIdleTest, DestroyClearsItWhileConnecting) {
   EXPECT_EQ(client_record_.order(), "close");
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualIdleTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualIdleTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -430,10 +430,7 @@ TEST_P(CoroMisuseTest, ATaskThatIsAwaitedTwice) {
                "task_.handle");
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, CoroMisuseTest,
-                         testing::Values(BackendCase{
-                             .name = "sim", .options = {.kind = BackendKind::sim}}),
-                         case_name);
+WEIR_ON_SIM(CoroMisuseTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -128,11 +128,4 @@ class DialTest : public PairTest {
   std::vector<int> listeners_;
 };
 
-#define WEIR_ON_SIM_BACKEND(Suite)                                                   \
-  INSTANTIATE_TEST_SUITE_P(                                                          \
-      Backends, Suite,                                                               \
-      testing::Values(weir::test::BackendCase{                                       \
-          .name = "sim", .options = {.kind = weir::BackendKind::sim}}),              \
-      weir::test::case_name)
-
 }  // namespace weir::test

@@ -375,8 +375,4 @@ class AgentTimeTest : public AgentTest {
   Instant begin_;
 };
 
-#define WEIR_ON_SIM(Suite)                                                                     \
-  INSTANTIATE_TEST_SUITE_P(Backends, Suite, testing::Values(weir::test::all_backends().back()), \
-                           weir::test::case_name)
-
 }  // namespace weir::test

@@ -564,10 +564,7 @@ TEST_P(VirtualTimeTest, TimeLimitEndsWithTheResponse) {
   EXPECT_EQ(agent().stats().sockets, 1u);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualTimeTest,
-                         testing::Values(BackendCase{.name = "sim",
-                                                     .options = {.kind = BackendKind::sim}}),
-                         case_name);
+WEIR_ON_SIM(VirtualTimeTest);
 
 }  // namespace
 }  // namespace weir::test

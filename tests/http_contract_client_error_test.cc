@@ -513,8 +513,7 @@ TEST_P(ClientErrorTest, NothingIsLookedAtBehindTheLastRequest) {
 // ---- Too slow, which is an error like the others ----
 
 class VirtualLateClientTest : public ClientErrorTest {};
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualLateClientTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualLateClientTest);
 
 TEST_P(VirtualLateClientTest, SlownessIsAnsweredInItsPlace) {
   RULES("4.3.5.1 4.3.5.2 4.3.5.4");

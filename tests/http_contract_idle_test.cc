@@ -96,8 +96,7 @@ TEST_P(VirtualKeepAliveTest, ZeroIsNone) {
   EXPECT_TRUE(run_until_received(client, "\r\n\r\n/now"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualKeepAliveTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualKeepAliveTest);
 
 class VirtualLingerTest : public TimeTest {};
 
@@ -156,8 +155,7 @@ TEST_P(VirtualLingerTest, TheClientHasAMebibyte) {
   EXPECT_EQ(without_date(client.received()), last_reply("/now"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualLingerTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualLingerTest);
 
 class VirtualIdleTimeoutTest : public TimeTest {};
 
@@ -278,8 +276,7 @@ TEST_P(VirtualIdleTimeoutTest, AListenerThatIsOffIsNotTold) {
   EXPECT_EQ(told, "close ");
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualIdleTimeoutTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualIdleTimeoutTest);
 
 class VirtualDrainTest : public TimeTest {};
 
@@ -308,8 +305,7 @@ TEST_P(VirtualDrainTest, WhatIsOpenAfterThePatienceIsDestroyed) {
   EXPECT_EQ(server().connections(), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualDrainTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualDrainTest);
 
 // ---- Once for real ----
 

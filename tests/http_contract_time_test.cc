@@ -153,8 +153,7 @@ TEST_P(VirtualHeadersTimeoutTest, ARequestTimeoutAloneHoldsForHeadsToo) {
   expect_408(client);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualHeadersTimeoutTest,
-                         testing::Values(all_backends().back()), case_name);
+WEIR_ON_SIM(VirtualHeadersTimeoutTest);
 
 class VirtualRequestTimeoutTest : public TimeTest {};
 
@@ -292,8 +291,7 @@ TEST_P(VirtualRequestTimeoutTest, AnUpgradedConnectionHasNone) {
   EXPECT_TRUE(run_until_received(client, "still there"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualRequestTimeoutTest,
-                         testing::Values(all_backends().back()), case_name);
+WEIR_ON_SIM(VirtualRequestTimeoutTest);
 
 class VirtualBodyRateTest : public TimeTest {
  protected:
@@ -402,8 +400,7 @@ TEST_P(VirtualBodyRateTest, APauseIsNotCounted) {
   EXPECT_EQ(seen_[0].body.size(), 480U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualBodyRateTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualBodyRateTest);
 
 }  // namespace
 }  // namespace weir::test

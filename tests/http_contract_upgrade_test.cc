@@ -450,8 +450,7 @@ TEST_P(VirtualUpgradeTest, TheServersTimesDoNotHoldForIt) {
 
 WEIR_ON_ALL_BACKENDS(ExpectTest);
 WEIR_ON_ALL_BACKENDS(UpgradeTest);
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualUpgradeTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualUpgradeTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -526,8 +526,7 @@ class VirtualSlowTest : public RobustTest {
   Instant ended_;
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualSlowTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualSlowTest);
 
 TEST_P(VirtualSlowTest, AHeadThatTakesAMinuteIsTooSlow) {
   NODE_TEST("http-server-headers-timeout-interrupted-headers");

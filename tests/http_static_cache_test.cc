@@ -419,8 +419,7 @@ TEST_P(VirtualStaticCacheTest, WhatNobodyHasAskedForInLong) {
   EXPECT_EQ(served.stats().known_names, 1U);
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, VirtualStaticCacheTest, testing::Values(all_backends().back()),
-                         case_name);
+WEIR_ON_SIM(VirtualStaticCacheTest);
 
 }  // namespace
 }  // namespace weir::test

@@ -425,9 +425,7 @@ TEST_P(SimZeroCopyTest, BeyondTheLimitSendsArePlain) {
   EXPECT_EQ(held(), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Backends, SimZeroCopyTest,
-    testing::Values(BackendCase{.name = "sim", .options = {.kind = BackendKind::sim}}), case_name);
+WEIR_ON_SIM(SimZeroCopyTest);
 
 }  // namespace
 }  // namespace weir::test
